@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vprobe import config
+from vprobe.errors import InputError
+
+
+def test_a_configuration_survives_a_round_trip(tmp_path: Path) -> None:
+    given = config.RunConfig().changed({"model": "m", "strengths": [-1, 0.5], "benchmark": ["everyday"], "limit": 7})
+    config.write(given, tmp_path / "c.toml")
+    assert config.read(tmp_path / "c.toml") == given
+
+
+def test_tables_group_keys(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('seed = 3\n[model]\nmodel = "x"\n')
+    assert (config.read(tmp_path / "c.toml").seed, config.read(tmp_path / "c.toml").model) == (3, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle = 'x'\n", "did you mean 'model'"),
+        ("model = 3\n", "option model"),
+        ("limit = -1\n", "option limit"),
+        ("seed = true\n", "option seed"),
+        ("strengths = ['a']\n", "option strengths"),
+        ("model = \n", "not TOML"),
+    ],
+)
+def test_a_bad_configuration_is_answered_with_what_was_expected(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        config.read(tmp_path / "c.toml")
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        config.read(tmp_path / "none.toml")
+
+
+def test_the_manifest_holds_no_output_folder() -> None:
+    assert "out" not in dict(config.RunConfig(out="/somewhere").stored)

@@ -1,0 +1,125 @@
+"""A model behind three verbs: read activations, choose among options, generate; all with optional steering.
+
+One file per engine. Only these files import torch, transformers, transformer_lens or nnsight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import registry
+from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What every engine offers. Rows of one call run as one padded batch; callers plan the batches."""
+
+    info: ModelInfo
+    tokenizer: Any
+    """A fast Hugging Face tokenizer; handed to `prompts`, which knows how to use one."""
+    points: tuple[str, ...]
+    """Points this engine can read in this model."""
+    device: str
+    default_batch_tokens: int
+    """Token budget of a batch that suits the device."""
+
+    def read(
+        self,
+        rows: Sequence[Tokens],
+        sites: Sequence[Site],
+        positions: Sequence[str],
+        *,
+        steering: Sequence[Steering] = (),
+    ) -> Float[np.ndarray, "position sample site d_model"]:
+        """Return activations averaged in float32 over each position's tokens, pooled where the model runs.
+
+        Args:
+            rows: The texts, together with their spans.
+            sites: Where to read.
+            positions: What to average over, see `types.POSITIONS`.
+            steering: Changes made while the model runs; readings at or after a changed site see the change.
+
+        Raises:
+            ModelError: A site the model does not have, or a text beyond its context.
+        """
+        ...
+
+    def choose(
+        self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()
+    ) -> tuple[tuple[float, ...], ...]:
+        """Return per row the natural log-probability of every whole option, end of turn included.
+
+        Args:
+            rows: Prompts with their options.
+            steering: Changes made while the model runs.
+        """
+        ...
+
+    def generate(
+        self,
+        rows: Sequence[Tokens],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        steering: Sequence[Steering] = (),
+    ) -> tuple[Generation, ...]:
+        """Continue each text until the model ends its turn.
+
+        Args:
+            rows: Prompts; their ids end where the model is to speak.
+            max_new_tokens: Length limit.
+            temperature: 0 is greedy.
+            seed: Seed of the sampling; unused when greedy.
+            steering: Changes made while the model runs, at every step.
+        """
+        ...
+
+    def residual_norms(
+        self, rows: Sequence[Tokens], sites: Sequence[Site]
+    ) -> Float[np.ndarray, " site"]:
+        """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
+
+        Args:
+            rows: Texts; the first token of each is left out, it is often an outlier.
+            sites: Where.
+        """
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """List the engines."""
+    return registry.names("vprobe.backends")
+
+
+def load(
+    model: str,
+    *,
+    backend: str = "hf",
+    revision: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Backend:
+    """Load a model with an engine and validate its layer count, module paths and hooks by a probe forward.
+
+    Args:
+        model: Local folder or hub id.
+        backend: Engine name, one of `names()`.
+        revision: Hub commit, branch or tag; empty is the default branch.
+        dtype: "auto", "float32", "bfloat16" or "float16". "auto" is float32 on CPU and the checkpoint's own on a GPU.
+        device: "auto", "cpu", "cuda", "cuda:0", ...
+        trust_remote_code: Run code that comes with the model; off unless asked for.
+
+    Raises:
+        ModelError: The model is missing, is not a decoder-only language model, or its parts are not where they should be.
+    """
+    engine = registry.load("vprobe.backends", backend, kind="backend")
+    return engine.load(
+        model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+    )

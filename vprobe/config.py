@@ -1,0 +1,148 @@
+"""One frozen `RunConfig`: read from TOML, written to TOML, and the source of every CLI option's default and help."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vprobe.errors import InputError, unknown
+
+
+def _opt(default: Any, help: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"help": help, **extra})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on. `out` is where it goes and is no part of what it is."""
+
+    model: str = _opt("", "Model: a local folder or a hub id.")
+    revision: str = _opt("", "Hub commit, branch or tag of the model; pin a commit for a result you publish.")
+    dtype: str = _opt("auto", "Number format: auto, float32, bfloat16 or float16.")
+    device: str = _opt("auto", "Where the model runs: auto, cpu, cuda, cuda:0, ...")
+    backend: str = _opt("hf", "Engine that runs the model.")
+    trust_remote_code: bool = _opt(False, "Run code that comes with the model.")
+    benchmark: tuple[str, ...] = _opt(("value-portrait",), "Instrument; give it again for several.")
+    data: str = _opt("", "Folder of the benchmark's files instead of the user's cache.")
+    out: str = _opt("", "Run folder.")
+    template: str = _opt("response", "What is recorded: 'response' (query and response) or a rating version such as v1.")
+    sites: tuple[str, ...] = _opt(("resid_post:all",), "Sites to record, such as resid_post:all, attn_out:4-12, embed.")
+    layers: str = _opt("", "Keep only these layers of the sites, such as 4-12 or 3,5.")
+    positions: tuple[str, ...] = _opt(
+        ("response_mean",), "What to average over: response_mean, last_prompt, last_content, option_span."
+    )
+    batch_tokens: int = _opt(0, "Most tokens in a batch, padding counted; 0 lets the device decide.")
+    limit: int = _opt(0, "Only the first N queries, whole and in file order; 0 is all.")
+    too_long: str = _opt("skip", "Prompts beyond the model's context: skip (and count) or error. Never cut.")
+    versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
+    greedy: bool = _opt(True, "Also let the model answer in words, and parse the answer.")
+    method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
+    values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
+    folds: int = _opt(5, "Folds; whole queries are held out.")
+    draws: int = _opt(500, "Null draws: label rows shuffled jointly through the whole fit.")
+    seed: int = _opt(0, "Seed of everything drawn.")
+    steer_value: tuple[str, ...] = _opt((), "Values to steer; empty is the one best decoded. 'all' is every Schwartz value.")
+    steer_method: str = _opt("mean-difference", "Direction method used for steering.")
+    steer_site: str = _opt("", "Site to steer, such as resid_post.3; empty is the one inner folds picked most often.")
+    steer_positions: str = _opt("all", "Tokens steered: all, prompt, response, after_prompt.")
+    strengths: tuple[float, ...] = _opt(
+        (-0.5, -0.25, 0.0, 0.25, 0.5), "Doses: coefficient over the median residual norm at the site."
+    )
+    steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
+    null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
+
+    @property
+    def stored(self) -> tuple[tuple[str, Any], ...]:
+        """What goes into the manifest: every field but the output folder, lists for tuples."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("out", "data"))
+        return tuple((name, list(value) if isinstance(value, tuple) else value) for name, value in pairs)
+
+    def changed(self, other: dict[str, Any]) -> RunConfig:
+        """Return a copy with some fields replaced; None leaves a field as it is.
+
+        Raises:
+            InputError: Unknown field or wrong type.
+        """
+        given = {key: value for key, value in other.items() if value is not None}
+        return dataclasses.replace(self, **{key: _checked(key, value) for key, value in given.items()})
+
+
+def names() -> tuple[str, ...]:
+    """List the fields of `RunConfig`."""
+    return tuple(f.name for f in fields(RunConfig))
+
+
+def help_of(name: str) -> str:
+    """Return the one-line help of a field."""
+    return next(f.metadata["help"] for f in fields(RunConfig) if f.name == name)
+
+
+def default_of(name: str) -> Any:
+    """Return the default of a field."""
+    return next(f.default for f in fields(RunConfig) if f.name == name)
+
+
+def _checked(key: str, value: Any) -> Any:
+    """Return the value as the field's type, or say what was expected."""
+    default = default_of(key)
+    wrong = InputError(f"{value!r}", where=f"option {key}", expected=f"something like {default!r}", do=help_of(key))
+    if isinstance(default, tuple):
+        value = (value,) if isinstance(value, (str, int, float)) else value
+        if not isinstance(value, (list, tuple)):
+            raise wrong
+        number = key == "strengths"
+        if not all(isinstance(one, (int, float)) if number else isinstance(one, str) for one in value):
+            raise wrong
+        return tuple(float(one) for one in value) if number else tuple(value)
+    if isinstance(default, bool) or isinstance(value, bool):
+        if type(default) is not type(value):
+            raise wrong
+        return value
+    if not isinstance(value, type(default)):
+        raise wrong
+    if isinstance(value, int) and value < 0:
+        raise wrong
+    return value
+
+
+def read(path: Path) -> RunConfig:
+    """Read a run's configuration from a TOML file.
+
+    Args:
+        path: The file; one key per field of `RunConfig`, tables are allowed for grouping.
+
+    Raises:
+        InputError: No such file, not TOML, an unknown key (the nearest is named) or a value of the wrong type.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("cannot be read", where=str(path), expected="a TOML file", do=str(error)) from None
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("is not TOML", where=str(path), do=str(error)) from None
+    flat: dict[str, Any] = {}
+    for key, value in found.items():
+        flat.update(value if isinstance(value, dict) else {key: value})
+    for key in flat:
+        if key not in names():
+            raise unknown("key", key, names(), where=str(path))
+    return RunConfig().changed(flat)
+
+
+def write(config: RunConfig, path: Path) -> None:
+    """Write a configuration as TOML; reading it back gives the same.
+
+    Args:
+        config: The configuration.
+        path: The file, replaced if it exists.
+    """
+    import tomli_w
+
+    pairs = {f.name: getattr(config, f.name) for f in fields(config)}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in pairs.items()}
+    path.write_text(tomli_w.dumps(plain), encoding="utf-8")

@@ -1,0 +1,101 @@
+"""The words of value psychology: Schwartz values and their circle, higher-order values, Big Five, ValueLex.
+
+Source: Schwartz (1992), Advances in Experimental Social Psychology 25; Biedma et al. (2024), arXiv 2404.12744.
+"""
+
+from __future__ import annotations
+
+from vprobe.errors import unknown
+
+SCHWARTZ = (
+    "power",
+    "achievement",
+    "hedonism",
+    "stimulation",
+    "self_direction",
+    "universalism",
+    "benevolence",
+    "conformity",
+    "tradition",
+    "security",
+)
+"""The ten values in circle order. As a ten-position order it serves the RTHOR test only."""
+
+HIGHER_ORDER = ("self_enhancement", "self_transcendence", "conservation", "openness_to_change")
+BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "neuroticism", "openness")
+VALUELEX = ("competence", "character", "integrity")
+VALUELEX_SUB = ("self_competent", "user_oriented", "social", "idealistic", "professional", "ethical")
+
+FAMILIES = (
+    ("schwartz", SCHWARTZ),
+    ("higher_order", HIGHER_ORDER),
+    ("big_five", BIG_FIVE),
+    ("valuelex", VALUELEX),
+    ("valuelex_sub", VALUELEX_SUB),
+)
+NAMES = tuple(name for _, family in FAMILIES for name in family)
+
+WEDGES = (0, 1, 2, 3, 4, 5, 6, 7, 7, 8)
+"""Nine wedges of 40 degrees: Conformity and Tradition share one, with Tradition outside."""
+
+ANGLES = tuple(40.0 * wedge for wedge in WEDGES)
+"""Angle of each value of `SCHWARTZ` on the nine-wedge circle, degrees."""
+
+_SPELLINGS = (
+    ("self direction", "self_direction"),
+    ("selfdirection", "self_direction"),
+    ("self-competence", "self_competent"),
+    ("openness to experience", "openness"),
+    ("openness to change", "openness_to_change"),
+    ("emotional instability", "neuroticism"),
+)
+
+
+def find(name: str, *, where: str = "") -> str:
+    """Return the canonical name of a value, trait or dimension, whatever its case, spaces or hyphens.
+
+    Args:
+        name: For example "Self-Direction", "self direction" or "self_direction".
+        where: Named in the error.
+
+    Raises:
+        InputError: The name is not known; the nearest is named.
+    """
+    plain = name.strip().lower()
+    for spelling, canonical in _SPELLINGS:
+        if plain == spelling:
+            return canonical
+    plain = plain.replace("-", "_").replace(" ", "_")
+    if plain not in NAMES:
+        raise unknown("value", name, NAMES, where=where)
+    return plain
+
+
+def family(name: str) -> str:
+    """Return the family a value belongs to: schwartz, higher_order, big_five, valuelex or valuelex_sub."""
+    canonical = find(name)
+    return next(label for label, members in FAMILIES if canonical in members)
+
+
+def angle(name: str) -> float:
+    """Return the angle of a Schwartz value on the nine-wedge circle, degrees.
+
+    Raises:
+        InputError: The name is not one of the ten Schwartz values.
+    """
+    canonical = find(name)
+    if canonical not in SCHWARTZ:
+        raise unknown("Schwartz value", name, SCHWARTZ)
+    return ANGLES[SCHWARTZ.index(canonical)]
+
+
+def circle_distance(a: str, b: str) -> float:
+    """Return how far two Schwartz values lie apart on the circle, degrees from 0 to 160 (or 180 for other angle sets)."""
+    gap = abs(angle(a) - angle(b)) % 360.0
+    return min(gap, 360.0 - gap)
+
+
+def title(name: str) -> str:
+    """Return a value's name as people print it: "self_direction" becomes "Self-Direction"."""
+    small = name.replace("_to_", " to ")
+    return "-".join(part[:1].upper() + part[1:] for part in small.split("_")).replace(" to change", " to Change")
