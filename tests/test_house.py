@@ -123,7 +123,8 @@ def test_no_public_function_takes_arbitrary_keywords_and_nothing_probes_with_has
 def test_importing_the_front_door_loads_nothing_heavy() -> None:
     code = (
         "import sys, vprobe, vprobe.cli, vprobe.__main__\n"
-        "heavy = {'torch','transformers','numpy','pandas','scipy','sklearn','matplotlib','umap','pyarrow'} & set(sys.modules)\n"
+        "heavy = {'torch','transformers','numpy','pandas','scipy','sklearn','matplotlib','umap','pyarrow'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
+from vprobe import steering
 from vprobe.errors import InputError
 from vprobe.registry import load, names
-from vprobe.types import Activations, Direction, Item, Loading, Prompt, Response, Site, Steering, Tokens, Span, Message
-from vprobe import steering
+from vprobe.types import Activations, Direction, Item, Loading, Message, Prompt, Response, Site, Span, Steering, Tokens
 
 
 def unit(d: int = 4) -> np.ndarray:
@@ -40,7 +39,9 @@ def test_an_item_refuses_empty_text_and_double_loadings() -> None:
 
 
 def test_an_unknown_loading_is_nan_not_zero() -> None:
-    item = Item(id="1", group="1", source="s", form="message", text="t", response="r", loadings=(Loading("power", 0.1),))
+    item = Item(
+        id="1", group="1", source="s", form="message", text="t", response="r", loadings=(Loading("power", 0.1),)
+    )
     assert item.loading("power") == 0.1 and np.isnan(item.loading("security"))
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
-
 from vprobe import values
 from vprobe.errors import InputError
 
 
-@pytest.mark.parametrize("spelling", ["Self-Direction", "self direction", "SELF_DIRECTION", "SelfDirection", " self-direction "])
+@pytest.mark.parametrize(
+    "spelling", ["Self-Direction", "self direction", "SELF_DIRECTION", "SelfDirection", " self-direction "]
+)
 def test_every_spelling_finds_its_value(spelling) -> None:
     assert values.find(spelling) == "self_direction"
 

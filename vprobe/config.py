@@ -28,7 +28,9 @@ class RunConfig:
     benchmark: tuple[str, ...] = _opt(("value-portrait",), "Instrument; give it again for several.")
     data: str = _opt("", "Folder of the benchmark's files instead of the user's cache.")
     out: str = _opt("", "Run folder.")
-    template: str = _opt("response", "What is recorded: 'response' (query and response) or a rating version such as v1.")
+    template: str = _opt(
+        "response", "What is recorded: 'response' (query and response) or a rating version such as v1."
+    )
     sites: tuple[str, ...] = _opt(("resid_post:all",), "Sites to record, such as resid_post:all, attn_out:4-12, embed.")
     layers: str = _opt("", "Keep only these layers of the sites, such as 4-12 or 3,5.")
     positions: tuple[str, ...] = _opt(
@@ -42,12 +44,17 @@ class RunConfig:
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
     values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
     folds: int = _opt(5, "Folds; whole queries are held out.")
-    draws: int = _opt(500, "Null draws: label rows shuffled jointly through the whole fit.")
+    draws: int = _opt(200, "Null draws: label rows shuffled jointly through the whole fit.")
     seed: int = _opt(0, "Seed of everything drawn.")
-    steer_value: tuple[str, ...] = _opt((), "Values to steer; empty is the one best decoded. 'all' is every Schwartz value.")
+    steer_value: tuple[str, ...] = _opt(
+        (), "Values to steer; empty is the one best decoded. 'all' is every Schwartz value."
+    )
     steer_method: str = _opt("mean-difference", "Direction method used for steering.")
     steer_site: str = _opt("", "Site to steer, such as resid_post.3; empty is the one inner folds picked most often.")
     steer_positions: str = _opt("all", "Tokens steered: all, prompt, response, after_prompt.")
+    steer_versions: tuple[str, ...] = _opt(
+        ("v1", "v1_reversed"), "Rating versions asked at every dose; keep both orders."
+    )
     strengths: tuple[float, ...] = _opt(
         (-0.5, -0.25, 0.0, 0.25, 0.5), "Doses: coefficient over the median residual norm at the site."
     )

@@ -213,6 +213,27 @@ class Benchmark:
         """Names of the templates, each once, in order."""
         return tuple(dict.fromkeys(t.name for t in self.templates))
 
+    def pick(self, item_ids: tuple[str, ...]) -> tuple[Item, ...]:
+        """Return items by id, in the order asked for.
+
+        Raises:
+            InputError: An id is not in the benchmark.
+        """
+        known = {item.id: item for item in self.items}
+        lost = [i for i in item_ids if i not in known]
+        if lost:
+            raise InputError(f"{len(lost)} unknown items, first {lost[0]!r}", where=f"benchmark {self.name}")
+        return tuple(known[i] for i in item_ids)
+
+    def groups(self, item_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the query of each item."""
+        return tuple(item.group for item in self.pick(item_ids))
+
+    def loadings(self, item_ids: tuple[str, ...], values: tuple[str, ...]) -> Float[np.ndarray, "sample value"]:
+        """Return the signed loadings as a table; NaN is not known."""
+        rows = [[item.loading(value) for value in values] for item in self.pick(item_ids)]
+        return np.asarray(rows, dtype=np.float64).reshape(len(item_ids), len(values))
+
 
 @dataclass(frozen=True)
 class Message:
@@ -496,6 +517,7 @@ class Direction:
         position: Where in the text it was fitted.
         fitted_on: SHA-256 of the sample ids it was fitted on.
         model: Fingerprint of the model.
+        unit: Median residual norm at its site: strength times this is the coefficient; NaN is not measured.
 
     Raises:
         InputError: Norm other than 1, or a spread that is not positive.
@@ -513,11 +535,14 @@ class Direction:
     position: str = "response_mean"
     fitted_on: str = ""
     model: str = ""
+    unit: float = math.nan
 
     def __post_init__(self) -> None:
         norm = float(np.linalg.norm(np.asarray(self.vector, dtype=np.float64)))
         if not math.isclose(norm, 1.0, abs_tol=1e-5):
-            raise InputError(f"norm {norm:.6g}", where=f"direction {self.value} at {self.site}", expected="a unit vector")
+            raise InputError(
+                f"norm {norm:.6g}", where=f"direction {self.value} at {self.site}", expected="a unit vector"
+            )
         if not (math.isfinite(self.midpoint) and math.isfinite(self.spread) and self.spread > 0):
             raise InputError("midpoint or spread not usable", where=f"direction {self.value} at {self.site}")
         object.__setattr__(self, "vector", frozen_array(self.vector))
@@ -623,7 +648,7 @@ class Agreement:
         null_mean: Mean of the null distribution.
         null_low: Its 2.5 % quantile.
         null_high: Its 97.5 % quantile.
-        p: One-sided permutation p, (1 + draws as large) / (1 + draws).
+        p: Permutation p, (1 + draws as large) / (1 + draws); one-sided unless the note says otherwise.
         p_family: The same against the largest statistic of the family tested (max-T); NaN when there is no family.
         ceiling: Highest expected estimate given label noise; NaN is not known.
         n_scored: Items used.
@@ -804,4 +829,29 @@ class MapPoint:
     loading: float
     x: float
     y: float
+    site: str
+
+
+@dataclass(frozen=True)
+class SiteNorm:
+    """Median L2 norm of the tokens' activations at one site, activation units: the unit of steering strength."""
+
+    site: str
+    norm: float
+
+
+@dataclass(frozen=True)
+class SitePick:
+    """Which site inner folds chose for a value: the search behind a "nested" estimate, never hidden.
+
+    Args:
+        method: Direction method.
+        value: Canonical value name.
+        fold: Outer fold; its test queries had no part in the choice.
+        site: The site chosen; empty when none could be.
+    """
+
+    method: str
+    value: str
+    fold: int
     site: str

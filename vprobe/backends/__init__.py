@@ -12,7 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from vprobe import registry
+from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
+
+
+__all__ = ["Backend", "Device", "devices", "load", "names"]
 
 
 @runtime_checkable

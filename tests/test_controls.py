@@ -1,0 +1,78 @@
+"""Null draws break the tie between labels and texts and keep everything else."""
+
+import numpy as np
+import pytest
+from vprobe import controls, stats
+
+GROUPS = (*(f"q{i // 5}" for i in range(100)), "x", "x", "y", "y", "z")
+
+
+def labels(seed=0, values=3):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((105, values)) @ rng.standard_normal((values, values))
+
+
+def test_label_rows_move_together_so_correlations_between_values_stay():
+    y = labels()
+    for draw in controls.shuffle_labels(y, GROUPS, draws=20, seed=0):
+        assert sorted(map(tuple, draw)) == sorted(map(tuple, y))
+        np.testing.assert_allclose(np.corrcoef(draw.T), np.corrcoef(y.T), atol=1e-12)
+
+
+def test_queries_stay_whole_and_change_places_only_with_queries_of_their_size():
+    code = stats.codes(GROUPS).astype(float)[:, None]
+    moved = 0
+    for draw in controls.shuffle_labels(code, GROUPS, draws=20, seed=1)[:, :, 0]:
+        sizes = np.bincount(stats.codes(GROUPS))
+        for group in set(GROUPS):
+            rows = [i for i, g in enumerate(GROUPS) if g == group]
+            assert len(set(draw[rows])) == 1
+            assert sizes[int(draw[rows[0]])] == len(rows)
+        moved += np.mean(draw != code[:, 0]) / 20
+    assert moved > 0.8
+    assert draw[104] == code[104, 0]
+
+
+def test_rows_within_a_query_are_shuffled_too():
+    position = (np.arange(105) % 5).astype(float)[:, None]
+    draws = controls.shuffle_labels(position, GROUPS, draws=400, seed=2)[:, :100, 0]
+    assert np.abs(draws.mean(axis=0) - 2.0).max() < 0.35
+    assert draws.std(axis=0).min() > 1.2
+
+
+def test_ratings_stay_in_their_query():
+    ratings = np.random.default_rng(3).standard_normal(105)
+    for draw in controls.shuffle_ratings(ratings, GROUPS, draws=10, seed=3):
+        assert not np.array_equal(draw, ratings)
+        for group in set(GROUPS):
+            rows = [i for i, g in enumerate(GROUPS) if g == group]
+            assert sorted(draw[rows]) == sorted(ratings[rows])
+
+
+def test_draws_repeat_with_a_seed_and_differ_without():
+    y = labels()
+    first, again, other = (controls.shuffle_labels(y, GROUPS, draws=4, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert len({draw.tobytes() for draw in first}) == 4
+
+
+def test_stacking_and_unstacking_are_inverse_with_the_real_labels_first():
+    y = labels()
+    draws = controls.shuffle_labels(y, GROUPS, draws=4, seed=1)
+    back = controls.unstack(controls.stack(y, draws), 3)
+    assert np.array_equal(back[0], y) and np.array_equal(back[1:], draws)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_matched_directions_are_as_concentrated_as_the_activations_and_isotropic_ones_are_not(power):
+    rng = np.random.default_rng(4)
+    spectrum = np.arange(1, 129) ** -power
+    x = rng.standard_normal((4000, 128)) * np.sqrt(spectrum)
+    expected = np.sqrt((spectrum**2).sum()) / spectrum.sum()
+    for found, target in (
+        (controls.matched_directions(x, np.repeat(np.arange(800), 5), draws=300, seed=0), expected),
+        (controls.random_directions(128, draws=300, seed=0), 1 / np.sqrt(128)),
+    ):
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0)
+        cosines = (found @ found.T)[np.triu_indices(300, 1)]
+        assert cosines.std() == pytest.approx(target, rel=0.25)  # the formula is for ratios of means

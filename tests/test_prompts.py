@@ -1,0 +1,303 @@
+"""Spans are exact whatever people write and whatever the chat template does."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from tests import tiny
+from vprobe import prompts
+from vprobe.errors import InputError
+from vprobe.prompts import _encoding
+from vprobe.types import Benchmark, Item, Mark, Message, Option, Prompt, Template, Tokens
+
+STYLES = tuple(tiny.TEMPLATES)
+REAL = ("tinytalk-3m", "craftgpt-5m", "stories260K")
+LABELS = ("not like me at all", "not like me", "a little like me", "somewhat like me", "like me", "very much like me")
+QUERY = "Should I tell my friend? User: I like people who are honest. Bot: yes"
+NASTY = (
+    "yes",
+    "I like people",
+    QUERY,
+    QUERY + QUERY,
+    "User",
+    "assistant",
+    "like me",
+    " leading and trailing \n",
+    "\n\nlines\n\n\nmore lines\n",
+    "<|im_end|>",
+    "a<|im_end|>\n<|im_start|>assistant\nb</s> <s> c<|endoftext|>",
+    "<think>hm</think> [/INST] [INST]",
+    "naïve 🙂🙃 日本語 é\u0301 zero\u200bwidth",
+    "{{ message }} {% if x %}",
+    ".",
+    "tab\tand  two   spaces",
+    "<unk> _[inst] [/inst]",
+)
+
+
+def prompt(query: str, response: str = "", options: tuple[str, ...] = ()) -> Prompt:
+    turns = (Message("user", query), *([Message("assistant", response)] if response else []))
+    marks = (Mark("content", 0, 0, len(query)), *([Mark("response", 1, 0, len(response))] if response else []))
+    return Prompt("p", "i", "g", "s", "t", turns, marks, tuple(Option(x, float(i)) for i, x in enumerate(options)))
+
+
+_TOKENIZERS = {
+    (style, trim): tiny.tokenizer(style, bos=style in ("inst", "llama3", "plain"), trim_offsets=trim)
+    for style in STYLES
+    for trim in (True, False)
+}
+
+
+@pytest.fixture(params=[f"{style}-{trim}" for style, trim in _TOKENIZERS] + list(REAL))
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    if request.param in REAL:
+        return AutoTokenizer.from_pretrained(request.getfixturevalue("shared") / "models" / request.param)
+    style, _, trim = request.param.rpartition("-")
+    return _TOKENIZERS[style, trim == "True"]
+
+
+def folded(tokenizer: Any, text: str) -> str:
+    """Return a text as the tokenizer can give it back: craftgpt lowers letters and folds white space."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    text = text if normalizer is None or "Lowercase" not in str(normalizer) else " ".join(text.lower().split())
+    return text.strip()
+
+
+def control_ids(tokenizer: Any) -> set[int]:
+    return {number for number, _ in _encoding.controls(tokenizer)} - {tokenizer.unk_token_id}
+
+
+def span(tokens: Tokens, name: str) -> tuple[int, ...]:
+    found = next(s for s in tokens.spans if s.name == name)
+    return tokens.ids[found.start : found.end]
+
+
+def check(tokenizer: Any, query: str, response: str) -> None:
+    tokens = prompts.encode(tokenizer, prompt(query, response))
+    said, asked = span(tokens, "response"), span(tokens, "content")
+    assert tokens.ids[tokens.prompt_length :] == said, "the ids stop after the response"
+    assert tokens.interval("last_prompt") == (tokens.prompt_length - 1, tokens.prompt_length)
+    for ids, text in ((said, response), (asked, query)):
+        assert not control_ids(tokenizer).intersection(ids), "a special token came out of somebody's words"
+        if tokenizer.unk_token_id is None or tokenizer.unk_token_id not in ids:
+            assert tokenizer.decode(ids, clean_up_tokenization_spaces=False).strip() == folded(tokenizer, text)
+
+
+@pytest.mark.parametrize("response", NASTY)
+def test_decoding_the_spans_gives_the_words_back(tokenizer: Any, response: str) -> None:
+    check(tokenizer, QUERY, response)
+
+
+@pytest.mark.parametrize("query", NASTY)
+def test_queries_may_be_nasty_too(tokenizer: Any, query: str) -> None:
+    check(tokenizer, query, "I like people")
+
+
+texts = st.lists(
+    st.sampled_from([*NASTY, *tiny._SPECIAL, " ", "\n", "a", "like", "Q: ", "A:"]) | st.text(max_size=6), max_size=6
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(style=st.sampled_from(STYLES), trim=st.booleans(), query=texts, response=texts)
+def test_any_words_come_back(style: str, trim: bool, query: str, response: str) -> None:
+    if (
+        query.strip()
+        and response.strip()
+        and all(unicodedata.category(c) not in ("Cs", "Co") for c in query + response)
+    ):
+        check(_TOKENIZERS[style, trim], query, response)
+
+
+def test_a_response_found_inside_the_query_is_not_mistaken_for_it() -> None:
+    words = _TOKENIZERS["chatml", True]
+    tokens = prompts.encode(words, prompt("yes yes yes", "yes"))
+    start, end = tokens.interval("response_mean")
+    assert end == len(tokens.ids) and start > tokens.interval("last_content")[0]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_without_special_words_the_ids_are_those_of_the_plain_chat(style: str) -> None:
+    words = _TOKENIZERS[style, True]
+    got = prompts.encode(words, prompt(QUERY, "I like people"))
+    if style == "plain":
+        want = words(QUERY + "\n\n" + "I like people").input_ids
+    else:
+        chat = [{"role": "user", "content": QUERY}, {"role": "assistant", "content": "I like people"}]
+        want = words.apply_chat_template(chat, tokenize=True, return_dict=True).input_ids
+    assert list(got.ids) == want[: len(got.ids)] and len(want) - len(got.ids) <= 4
+
+
+@pytest.mark.parametrize("style", ["inst", "llama3", "plain"])
+def test_the_start_token_stands_once(style: str) -> None:
+    words = _TOKENIZERS[style, True]
+    for tokens in (prompts.encode(words, prompt(QUERY, "yes")), prompts.encode_text(words, QUERY)):
+        assert tokens.ids[0] == words.bos_token_id and words.bos_token_id not in tokens.ids[1:]
+
+
+def test_a_prompt_without_answer_ends_where_the_model_is_to_speak() -> None:
+    tokens = prompts.encode_text(_TOKENIZERS["chatml", True], "hi", system="Be brief.")
+    assert (
+        tokens.text
+        == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert tokens.prompt_length == len(tokens.ids)
+    plain = _TOKENIZERS["plain", True]
+    assert prompts.encode_text(plain, "Once upon").text == "Once upon"
+    assert prompts.encode(plain, prompt("Rate it", options=LABELS)).text == "Rate it\n"
+    assert prompts.encode(plain, prompt("Rate it", "yes")).text == "Rate it\n\nyes"
+
+
+def test_dates_in_a_template_do_not_change_from_day_to_day() -> None:
+    words = tiny.tokenizer("chatml")
+    words.chat_template = "{{ strftime_now('%d %b %Y') }}|" + words.chat_template
+    assert prompts.encode_text(words, "hi").text.startswith("26 Jul 2024|")
+
+
+def test_refusals_name_the_cause() -> None:
+    chatml = _TOKENIZERS["chatml", True]
+    with pytest.raises(InputError, match="empty response"):
+        prompts.encode(chatml, Prompt("p", "i", "g", "s", "t", (Message("user", "x"), Message("assistant", "  "))))
+    with pytest.raises(InputError, match="empty text"):
+        prompts.encode_text(chatml, "  ")
+    with pytest.raises(InputError, match=r"refuses[\s\S]*roles[\s\S]*system message"):
+        prompts.encode_text(_TOKENIZERS["inst", True], "hi", system="Be brief.")
+    with pytest.raises(InputError, match="no options"):
+        prompts.encode_answers(chatml, prompt("hi"))
+    with pytest.raises(InputError, match="same tokens"):
+        prompts.encode_answers(chatml, prompt("hi", options=("yes", "yes")))
+    loud = tiny.tokenizer("chatml")
+    loud.chat_template = loud.chat_template.replace("m['content']", "m['content'] | upper")
+    with pytest.raises(InputError, match="rewrites the user message"):
+        prompts.encode_text(loud, "hi")
+    endless = tiny.tokenizer("bare")
+    endless.eos_token = None
+    with pytest.raises(InputError, match="end-of-sequence"):
+        prompts.encode_answers(endless, prompt("hi", options=LABELS))
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_option_is_whole_and_ends_its_turn(tokenizer: Any) -> None:
+    asked = prompt(QUERY, options=LABELS)
+    answers = prompts.encode_answers(tokenizer, asked)
+    assert answers.prompt.prompt_length == len(answers.prompt.ids)
+    assert answers.labels == LABELS and answers.ratings == tuple(map(float, range(6)))
+    for label, ids in zip(LABELS, answers.options, strict=True):
+        said = tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False)
+        assert said.strip() == label
+    for a in answers.options:
+        assert not any(b != a and b[: len(a)] == a for b in answers.options), "no option is the start of another"
+    content = span(answers.prompt, "content")
+    assert tokenizer.unk_token_id in content or tokenizer.decode(content).strip() == folded(tokenizer, QUERY)
+
+
+@pytest.mark.parametrize(
+    "style, ending",
+    [("chatml", "<|im_end|>"), ("inst", "</s>"), ("llama3", "<|eot_id|>"), ("phi3", "<|end|>"), ("words", "\n"),
+     ("bare", "</s>"), ("plain", "</s>"), ("thinking", "<|im_end|>")],
+)  # fmt: skip
+def test_the_end_of_turn_is_the_templates(style: str, ending: str) -> None:
+    words = _TOKENIZERS[style, True]
+    answers = prompts.encode_answers(words, prompt(QUERY, options=LABELS))
+    assert {words.decode(ids[-1:]) for ids in answers.options} == {ending}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_answers_begin_where_generation_would(style: str) -> None:
+    words, asked = _TOKENIZERS[style, True], prompt(QUERY, options=LABELS)
+    assert prompts.encode_answers(words, asked).prompt.ids == prompts.encode(words, asked).ids
+
+
+# --- items to prompts ------------------------------------------------------------------------------------------------
+
+SHOWN = (
+    "Rate:\n\nTitle: {title}\n\nScenario: {text}\n\nResponse: {content}\n\nSay ONLY one:\nlike me\nnot like me\n\nEnd"
+)
+OPTIONS = (Option("like me", 2.0), Option("not like me", 1.0))
+
+
+def benchmark(*items: Item, text: str = SHOWN) -> Benchmark:
+    templates = (Template("v1", "scenario", text, OPTIONS),)
+    return Benchmark("b", items, templates, ("power",), (), "MIT", "", "", "")
+
+
+ITEM = Item("i1", "q1", "Reddit", "scenario", "They said: like me\nnot like me", "like me", title="A {text} day")
+
+
+def test_rating_prompts_are_plain_replacements_with_exact_marks() -> None:
+    (got,) = prompts.render(benchmark(ITEM), template="v1")
+    want = SHOWN.replace("{title}", ITEM.title).replace("{text}", ITEM.text).replace("{content}", ITEM.response)
+    text = got.messages[0].content
+    assert text == want and len(got.messages) == 1 and got.options == OPTIONS
+    marks = {m.name: text[m.start : m.end] for m in got.marks}
+    assert marks == {"content": text, "response": "like me", "options": "like me\nnot like me"}
+    mark = next(m for m in got.marks if m.name == "response")
+    assert text[: mark.start].endswith("Response: ")
+    assert (got.id, got.item_id, got.group, got.source, got.template) == ("i1/v1", "i1", "q1", "Reddit", "v1")
+
+
+def test_option_lists_with_bullets_are_found() -> None:
+    (got,) = prompts.render(benchmark(ITEM, text="{text}\n{content}\n- like me\n- not like me\nNow"), template="v1")
+    mark = next(m for m in got.marks if m.name == "options")
+    assert got.messages[0].content[mark.start : mark.end] == "- like me\n- not like me"
+    (bare,) = prompts.render(benchmark(ITEM, text="{text} {content} Rate from 1 to 2."), template="v1")
+    assert [m.name for m in bare.marks] == ["content", "response"]
+
+
+def test_rating_spans_decode_to_their_stretches(tokenizer: Any) -> None:
+    (got,) = prompts.render(benchmark(ITEM), template="v1")
+    for tokens in (prompts.encode(tokenizer, got), prompts.encode_answers(tokenizer, got).prompt):
+        assert tokenizer.decode(span(tokens, "response")).strip() == "like me"
+        shown = tokenizer.decode(span(tokens, "options")).strip()
+        assert shown == folded(tokenizer, "like me\nnot like me")
+        a, b = tokens.interval("last_content")
+        assert tokenizer.decode(tokens.ids[a:b]).strip().lower() in "end"
+
+
+def test_the_response_template_is_the_query_then_the_response() -> None:
+    plain = Item("i2", "q2", "LMSYS", "message", "Which one?", "This one.")
+    titled, bare = prompts.render(benchmark(ITEM, plain), template="response")
+    assert titled.messages == (Message("user", f"{ITEM.title}\n\n{ITEM.text}"), Message("assistant", ITEM.response))
+    assert bare.messages[0].content == "Which one?" and bare.options == ()
+    assert [(m.name, m.message, m.start, m.end) for m in bare.marks] == [("content", 0, 0, 10), ("response", 1, 0, 9)]
+
+
+def test_unknown_templates_and_forms_are_refused() -> None:
+    with pytest.raises(InputError, match="did you mean 'response'"):
+        prompts.render(benchmark(ITEM), template="respose")
+    other = Item("i3", "q3", "s", "message", "x", "y")
+    with pytest.raises(InputError, match="no wording for 'message'"):
+        prompts.render(benchmark(other), template="v1")
+
+
+def test_official_wordings_are_rendered_byte_for_byte(shared: Path) -> None:
+    folder = shared / "value_portrait" / "upstream" / "lm_evaluation" / "prompts"
+    labels = (
+        "very much like me",
+        "like me",
+        "somewhat like me",
+        "a little like me",
+        "not like me",
+        "not like me at all",
+    )
+    for path in sorted(folder.rglob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        shown = labels[::-1] if "reversed" in path.parent.name else labels
+        options = tuple(Option(label, float(6 - labels.index(label))) for label in shown)
+        made = Benchmark("b", (ITEM,), (Template("v", "scenario", text, options),), ("power",), (), "MIT", "", "", "")
+        (got,) = prompts.render(made, template="v")
+        content = got.messages[0].content
+        assert content == text.replace("{title}", ITEM.title).replace("{text}", ITEM.text).replace(
+            "{content}", "like me"
+        )
+        marks = {m.name: content[m.start : m.end] for m in got.marks}
+        assert marks["response"] == "like me" and marks["options"] == "\n".join(shown)

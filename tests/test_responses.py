@@ -1,0 +1,196 @@
+"""Claims about answers: how a text is read, what is asked in which order, and that an interruption loses nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from vprobe import responses, store
+from vprobe.errors import InputError, ModelError, StoreError
+from vprobe.types import Option, Response
+
+from fake_backend import OPTIONS, FakeBackend, encode, encode_answers, prompts
+
+ASKED = prompts(30, template="v1")
+PARTIAL = "responses.partial.jsonl"
+
+
+def rater(**changed) -> FakeBackend:
+    return FakeBackend(budget=200, **changed)
+
+
+@pytest.fixture(autouse=True)
+def fake_prompts(monkeypatch):
+    monkeypatch.setattr(responses.shelf, "encode", encode)
+    monkeypatch.setattr(responses.shelf, "encode_answers", encode_answers)
+
+
+# Reading a text.
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_exact_label_is_read_whatever_its_case_and_spacing(option):
+    for text in (option.label, option.label.upper(), f"  {option.label.replace(' ', chr(10))}\t"):
+        assert responses.parse(text, OPTIONS) == responses.Parsed(option.rating, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "rating"),
+    [
+        ("I would say: Not like me at all.", 1.0),
+        ("It is not like me.", 2.0),
+        ("some like me", 5.0),
+        ("Somewhat like me. No: very much like me", 6.0),  # 17 characters beat 16
+        ("like me, not like me, not like me at all", 1.0),
+        ("**A little like me**\n\nbecause I said so", 3.0),
+    ],
+)
+def test_within_a_longer_text_the_longest_label_wins(text, rating):
+    assert responses.parse(text, OPTIONS).rating == rating
+
+
+def test_of_two_labels_of_one_length_the_earlier_option_wins():
+    two = (Option("cat", 1.0), Option("dog", 2.0))
+    assert responses.parse("dog or cat", two).rating == 1.0
+    assert responses.parse("dog or cat", two[::-1]).rating == 2.0
+
+
+@pytest.mark.parametrize("text", ["", "   ", "I cannot say.", "6", "lik me"])
+def test_a_text_without_a_label_stays_without_a_rating_and_says_why(text):
+    assert responses.parse(text, OPTIONS) == responses.Parsed(None, responses.NO_LABEL)
+
+
+# Asking.
+
+
+def test_results_are_in_the_order_of_the_prompts_and_batches_in_order_of_length():
+    backend = rater()
+    found = responses.collect(backend, ASKED, greedy=True)
+    assert [one.prompt_id for one in found] == [prompt.id for prompt in ASKED]
+    assert len(backend.calls) > 3 and [i for call in backend.calls for i in call] != [prompt.id for prompt in ASKED]
+    for prompt, one in zip(ASKED, found, strict=True):
+        alone = backend.choose([encode_answers(backend.tokenizer, prompt)])[0]
+        assert one.logprobs == alone
+        assert (one.item_id, one.group, one.source) == (prompt.item_id, prompt.group, prompt.source)
+        assert one.ratings == tuple(option.rating for option in OPTIONS)
+        assert one.rating == next(option.rating for option in OPTIONS if option.label == one.text)
+        assert one.reason is None
+
+
+def test_without_greedy_no_text_is_asked_for_and_the_reason_says_so():
+    backend = rater()
+    found = responses.collect(backend, ASKED)
+    assert backend.asked_new_tokens == []
+    assert {(one.text, one.rating, one.reason) for one in found} == {(None, None, responses.NOT_ASKED)}
+    assert not any(math.isnan(one.expected) for one in found)
+
+
+def test_an_answer_without_a_label_keeps_its_text_and_its_log_probs():
+    found = responses.collect(rater(answer="No idea"), ASKED, greedy=True)
+    assert {(one.text, one.rating, one.reason) for one in found} == {("No idea", None, responses.NO_LABEL)}
+    assert all(one.logprobs for one in found)
+
+
+def test_a_prompt_near_the_contexts_end_gets_less_room_and_shortens_nobody_else():
+    longest = max(len(encode(rater().tokenizer, prompt).ids) for prompt in ASKED)
+    backend = rater(context=longest + 10)
+    responses.collect(backend, ASKED, greedy=True)
+    assert all(rows == 1 for rows, room in backend.asked_new_tokens if room < 16)
+    assert any(room == 10 for _, room in backend.asked_new_tokens)
+    assert any(rows > 1 and room == 16 for rows, room in backend.asked_new_tokens)
+    full = rater(context=longest)
+    found = responses.collect(full, ASKED, greedy=True)
+    assert {one.reason for one in found} == {None, responses.NO_ROOM}
+
+
+def test_progress_ends_at_all_prompts():
+    seen: list[tuple[int, int]] = []
+    responses.collect(rater(), ASKED, progress=lambda done, total: seen.append((done, total)))
+    assert seen == sorted(seen) and seen[-1] == (30, 30)
+
+
+def test_what_cannot_be_asked_is_answered():
+    with pytest.raises(InputError, match="rating template"):
+        responses.collect(rater(), prompts(2))
+    with pytest.raises(InputError, match="there twice"):
+        responses.collect(rater(), [ASKED[0], ASKED[0]])
+    with pytest.raises(InputError, match="new tokens"):
+        responses.collect(rater(), ASKED, greedy=True, max_new_tokens=0)
+
+
+def test_a_log_probability_that_is_not_a_number_is_refused_with_its_prompt(monkeypatch):
+    backend = rater()
+    monkeypatch.setattr(backend, "choose", lambda rows, *, steering=(): tuple((math.nan,) * 6 for _ in rows))
+    with pytest.raises(ModelError, match="prompt i"):
+        responses.collect(backend, ASKED)
+
+
+# Going on after an interruption.
+
+
+def _rate(folder: Path, backend: FakeBackend, **changed) -> tuple[Response, ...]:
+    found = responses.collect(backend, ASKED, **({"greedy": True, "folder": folder} | changed))
+    store.save_responses(folder, found)
+    return found
+
+
+def _stopped(folder: Path, after: int = 3) -> FakeBackend:
+    backend = rater()
+    backend.stop_after = after
+    with pytest.raises(KeyboardInterrupt):
+        _rate(folder, backend)
+    return backend
+
+
+def test_an_interrupted_rating_asks_only_what_is_missing_and_ends_with_the_same_bytes(tmp_path):
+    whole, first, second = rater(), _stopped(tmp_path / "run"), rater()
+    _rate(tmp_path / "whole", whole)
+    assert not store.has(tmp_path / "run", "responses")
+    found = _rate(tmp_path / "run", second)
+    assert first.calls + second.calls == whole.calls and len(first.calls) == 3
+    assert store.load_rows(tmp_path / "whole", "responses", Response) == found
+    names = [sorted(p.name for p in (tmp_path / run).iterdir()) for run in ("run", "whole")]
+    assert names[0] == names[1] == ["responses.parquet"]
+    a, b = ((tmp_path / run / "responses.parquet").read_bytes() for run in ("run", "whole"))
+    assert a == b
+
+
+@pytest.mark.parametrize("cut", [1, 40, 3000])
+def test_a_line_torn_by_a_kill_is_asked_again_and_nothing_before_it(tmp_path, cut):
+    _stopped(tmp_path)
+    path = tmp_path / PARTIAL
+    data = path.read_bytes()
+    path.write_bytes(data[: max(1, len(data) - cut)])
+    second = rater()
+    assert _rate(tmp_path, second) == responses.collect(rater(), ASKED, greedy=True)
+    assert len(second.calls) >= 1
+
+
+def test_every_kept_answer_is_on_disk_as_soon_as_its_batch_ends(tmp_path):
+    seen: list[int] = []
+
+    def look(fresh: tuple[Response, ...]) -> None:
+        lines = (tmp_path / PARTIAL).read_bytes().splitlines()[1:]
+        seen.append(len(lines))
+        assert [json.loads(line)["prompt_id"] for line in lines[-len(fresh) :]] == [one.prompt_id for one in fresh]
+
+    responses.collect(rater(), ASKED, greedy=True, folder=tmp_path, on_batch=look)
+    assert seen[-1] == 30 and len(seen) > 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "changed", "names"),
+    [
+        (rater(fingerprint="b" * 64, name="other"), {}, "model fake, now other"),
+        (rater(), {"greedy": False}, "other prompts or settings"),
+        (rater(), {"batch_tokens": 99}, "other prompts or settings"),
+    ],
+)
+def test_unfinished_answers_to_something_else_are_refused_and_kept(tmp_path, backend, changed, names):
+    _stopped(tmp_path)
+    before = (tmp_path / PARTIAL).read_bytes()
+    with pytest.raises(StoreError, match=names):
+        _rate(tmp_path, backend, **changed)
+    assert (tmp_path / PARTIAL).read_bytes() == before

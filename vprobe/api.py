@@ -1,0 +1,195 @@
+"""The notebook API: a model to talk to and steer, a run to look into. Records convert to pandas with `frame`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from vprobe import backends, batching, pipeline, prompts, steering, store
+from vprobe.errors import InputError
+from vprobe.types import Activations, Direction, ModelInfo, RunInfo, Site, Steering
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load_model(
+    model: str | Path,
+    *,
+    backend: str = "hf",
+    revision: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Model:
+    """Load a model to read, ask and steer.
+
+    Args:
+        model: Local folder or hub id.
+        backend: Engine name.
+        revision: Hub commit, branch or tag.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        device: "auto", "cpu", "cuda", ...
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: The model is missing, is not a decoder-only language model, or fails validation.
+    """
+    engine = backends.load(
+        str(model), backend=backend, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+    )
+    return Model(engine)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Args:
+        folder: What `--out` named.
+
+    Raises:
+        StoreError: It is not a run folder.
+    """
+    return Run(Path(folder))
+
+
+def frame(records: Sequence[Any]) -> pd.DataFrame:
+    """Return frozen records as a pandas table, one row each.
+
+    Args:
+        records: Records of one class, such as `Agreement`.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([dataclasses.asdict(one) for one in records])
+
+
+@final
+class Model:
+    """A loaded model. Everything it does inside `with model.steered(...)` is steered."""
+
+    def __init__(self, backend: backends.Backend) -> None:
+        self.backend = backend
+        self._active: tuple[Steering, ...] = ()
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model this is."""
+        return self.backend.info
+
+    @contextmanager
+    def steered(
+        self,
+        direction: Direction,
+        *,
+        strength: float | None = None,
+        coefficient: float | None = None,
+        positions: str = "all",
+        operation: str = "add",
+    ) -> Iterator[Model]:
+        """Steer everything inside the `with` block; several may be nested.
+
+        Args:
+            direction: From `Run.direction`, or your own.
+            strength: Coefficient over the direction's `unit`, the median residual norm at its site.
+            coefficient: Activation units, instead of `strength`.
+            positions: "all", "prompt", "response" or "after_prompt".
+            operation: Steering operation.
+
+        Raises:
+            InputError: Neither or both of strength and coefficient, or a strength for a direction without a unit.
+        """
+        if (strength is None) == (coefficient is None):
+            raise InputError("strength and coefficient", where="steered", expected="exactly one of the two")
+        if coefficient is None and math.isnan(direction.unit):
+            raise InputError("the direction has no unit", where="steered", do="give a coefficient in activation units")
+        size = coefficient if coefficient is not None else (strength or 0.0) * direction.unit
+        change = Steering(steering.load(operation), direction, size, positions)
+        before = self._active
+        self._active = (*before, change)
+        try:
+            yield self
+        finally:
+            self._active = before
+
+    def generate(
+        self, prompt: str, *, system: str = "", max_new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
+    ) -> str:
+        """Return the model's answer to one user message.
+
+        Args:
+            prompt: The message.
+            system: System message; empty is none.
+            max_new_tokens: Length limit.
+            temperature: 0 is greedy.
+            seed: Seed of the sampling.
+        """
+        row = prompts.encode_text(self.backend.tokenizer, prompt, system=system)
+        found = self.backend.generate(
+            [row], max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, steering=self._active
+        )
+        return found[0].text.strip()
+
+    def read(self, texts: Sequence[str], site: Site | str, *, position: str = "last_content") -> np.ndarray:
+        """Return activations of user messages, float32 of shape (text, d_model).
+
+        Args:
+            texts: The messages.
+            site: Such as "resid_post.3".
+            position: "last_content" or "last_prompt".
+        """
+        where = Site.parse(site) if isinstance(site, str) else site
+        rows = [prompts.encode_text(self.backend.tokenizer, text) for text in texts]
+        out = np.empty((len(rows), self.info.d_model), np.float32)
+        for batch in batching.plan([len(row.ids) for row in rows], self.backend.default_batch_tokens):
+            found = self.backend.read([rows[i] for i in batch], [where], [position], steering=self._active)
+            out[list(batch)] = found[0, :, 0]
+        return out
+
+
+@final
+class Run:
+    """A run folder: what was recorded, asked, fitted and found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.info: RunInfo = store.load_info(folder)
+
+    def direction(self, value: str, site: Site | str = "", *, method: str = "mean-difference") -> Direction:
+        """Return a fitted direction.
+
+        Args:
+            value: Such as "benevolence".
+            site: Such as "resid_post.3"; empty is the one inner folds picked most often.
+            method: Direction method.
+
+        Raises:
+            InputError: Unknown value, site or method; the nearest is named.
+        """
+        return pipeline.direction(self.folder, value, site=str(site), method=method)
+
+    def activations(self, position: str = "response_mean") -> Activations:
+        """Return what was recorded at one position, memory-mapped.
+
+        Args:
+            position: One of the recorded positions.
+        """
+        return store.load_activations(self.folder, position)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table: items, loadings, responses, scores, agreement, profile, steering, picks, norms or map.
+
+        Args:
+            name: Name of the table.
+        """
+        return store.table(self.folder, name)
+
+    def report(self) -> Path:
+        """Write the report and return its path."""
+        return pipeline.write_report(self.folder)

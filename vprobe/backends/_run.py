@@ -1,0 +1,221 @@
+"""Batches on the device: padding, positions, masks, and generation one token at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vprobe.backends._families import Anatomy, accepts
+from vprobe.backends._steer import Rows, Session
+from vprobe.types import Tokens
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows padded to one width.
+
+    Args:
+        ids: Token ids, padding included.
+        rows: What the tokens are.
+    """
+
+    ids: Tensor
+    rows: Rows
+
+    @property
+    def mask(self) -> Tensor:
+        """Attention mask, 1 for real tokens."""
+        return self.rows.real.long()
+
+
+def pad(texts: Sequence[Sequence[int]], borders: Sequence[int], device: Any, *, left: bool) -> Batch:
+    """Put texts of different length into one batch.
+
+    Padding repeats a token of the text itself, so that any vocabulary has it; it is masked out everywhere.
+
+    Args:
+        texts: Token ids.
+        borders: Per text the index of the first token of the answer.
+        device: Where the batch goes.
+        left: Pad on the left, as generation needs; otherwise on the right.
+    """
+    width = max(len(ids) for ids in texts)
+    ids, at, real = [], [], []
+    for text in texts:
+        gap, n = width - len(text), len(text)
+        ids.append([text[0]] * gap + list(text) if left else list(text) + [text[0]] * gap)
+        at.append([0] * gap + list(range(n)) if left else list(range(n)) + [0] * gap)
+        real.append([False] * gap + [True] * n if left else [True] * n + [False] * gap)
+    rows = Rows(*(torch.tensor(part, device=device) for part in (at, real, list(borders))))
+    return Batch(torch.tensor(ids, device=device), rows)
+
+
+def inputs(
+    module: Any, batch: Batch, mask: Tensor, *, cached: bool = False, cache: Any = None, keep: int = 0
+) -> dict[str, Any]:
+    """Return a forward's keywords; positions are explicit wherever the model takes them.
+
+    Args:
+        module: The model that will run.
+        batch: Its tokens.
+        mask: Attention mask over the cache and the tokens.
+        cached: Return a cache.
+        cache: Keys and values of the columns before these.
+        keep: Last columns to compute logits for, where the model can do so; 0 is all.
+    """
+    given: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": mask, "use_cache": cached}
+    if cache is not None:
+        given["past_key_values"] = cache
+    if accepts(module, "position_ids"):
+        given["position_ids"] = batch.rows.positions
+    if keep and accepts(module, "logits_to_keep"):
+        given["logits_to_keep"] = keep
+    return given
+
+
+@dataclass(frozen=True)
+class Written:
+    """New tokens of one row, the stop token left out, and whether it ended by itself."""
+
+    ids: tuple[int, ...]
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen: temperature 0 is the likeliest; otherwise one random stream per row."""
+
+    temperature: float
+    streams: tuple[torch.Generator, ...]
+
+    def of(self, rows: Sequence[int]) -> Sampling:
+        """Return the choice for some of the rows."""
+        return Sampling(self.temperature, tuple(self.streams[i] for i in rows))
+
+    def pick(self, logits: Tensor) -> list[int]:
+        """Choose a token per row."""
+        if self.temperature == 0:
+            return logits.argmax(dim=-1).tolist()
+        chances = torch.softmax(logits.double().cpu() / self.temperature, dim=-1)
+        return [int(torch.multinomial(p, 1, generator=g)) for p, g in zip(chances, self.streams, strict=True)]
+
+
+def sampling(temperature: float, seed: int, names: Sequence[str]) -> Sampling:
+    """Give each row its own stream of random numbers, so that a row's text does not depend on its batch.
+
+    Args:
+        temperature: 0 is greedy.
+        seed: Seed of the run.
+        names: Prompt ids; a name that comes again gets another stream.
+    """
+    seen: dict[str, int] = {}
+    streams = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        digest = hashlib.sha256(f"{seed}/{seen[name]}/{name}".encode()).digest()
+        streams.append(torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1))
+    return Sampling(temperature, tuple(streams))
+
+
+@dataclass
+class _Growth:
+    """Rows while they grow."""
+
+    new: list[list[int]]
+    room: list[int]
+    ended: list[bool]
+    stopped: list[bool]
+
+    def add(self, tokens: Sequence[int], stops: Sequence[int]) -> None:
+        for i, token in enumerate(tokens):
+            if self.ended[i]:
+                continue
+            self.stopped[i] = token in stops
+            if not self.stopped[i]:
+                self.new[i].append(token)
+            self.ended[i] = self.stopped[i] or len(self.new[i]) >= self.room[i]
+
+
+def write(
+    model: Any,
+    anatomy: Anatomy,
+    session: Session,
+    texts: Sequence[Tokens],
+    *,
+    room: Sequence[int],
+    stops: Sequence[int],
+    choice: Sampling,
+) -> tuple[Written, ...]:
+    """Continue every text until it ends its turn or has no room left.
+
+    Args:
+        model: The causal language model.
+        anatomy: Its parts.
+        session: Hooks in place.
+        texts: Prompts.
+        room: Per text the most new tokens.
+        stops: Tokens that end a turn.
+        choice: How tokens are chosen.
+    """
+    done: dict[int, Written] = {}
+    for group in _groups([len(text.ids) for text in texts], room):
+        part = [texts[i] for i in group]
+        batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True)
+        grown = _Growth([[] for _ in group], [room[i] for i in group], [False for _ in group], [False for _ in group])
+        _grow(model, anatomy, session, batch, grown, stops, choice.of(group))
+        done |= {
+            i: Written(tuple(new), stopped) for i, new, stopped in zip(group, grown.new, grown.stopped, strict=True)
+        }
+    return tuple(done[i] for i in range(len(texts)))
+
+
+def _groups(lengths: Sequence[int], room: Sequence[int]) -> list[list[int]]:
+    """Divide rows so that padding never pushes a batch beyond the context: some models count padded columns.
+
+    Rows whose room is cut short by the context stand with rows of the same length only.
+    """
+    full = max(room)
+    groups: dict[int, list[int]] = {}
+    for i, (length, free) in enumerate(zip(lengths, room, strict=True)):
+        groups.setdefault(length if free < full else 0, []).append(i)
+    return list(groups.values())
+
+
+def _grow(
+    model: Any, anatomy: Anatomy, session: Session, batch: Batch, grown: _Growth, stops: Sequence[int], choice: Sampling
+) -> None:
+    """Add tokens to a left-padded batch until every row has ended."""
+    now, mask, cache, whole = batch, batch.mask, None, batch
+    while not all(grown.ended):
+        now = now if anatomy.cached else whole
+        given = inputs(model, now, mask, cached=anatomy.cached, cache=cache, keep=1)
+        out = session.forward(lambda given=given: model(**given), now.rows)
+        cache = out.past_key_values if anatomy.cached else None
+        tokens = choice.pick(out.logits[:, -1].float())
+        grown.add(tokens, stops)
+        now = _next(whole, tokens, grown.ended)
+        mask = torch.cat([mask, now.mask], dim=1)
+        whole = _joined(whole, now)
+
+
+def _next(whole: Batch, tokens: Sequence[int], ended: Sequence[bool]) -> Batch:
+    """Return the batch of one new token per row; a row that has ended repeats its last place as padding."""
+    device = whole.ids.device
+    going = torch.tensor([not one for one in ended], device=device)[:, None]
+    at = whole.rows.positions.max(dim=1, keepdim=True).values
+    ids = torch.tensor(tokens, device=device)[:, None]
+    return Batch(ids, Rows(torch.where(going, at + 1, at), going, whole.rows.prompt_length))
+
+
+def _joined(whole: Batch, now: Batch) -> Batch:
+    rows = Rows(
+        torch.cat([whole.rows.positions, now.rows.positions], dim=1),
+        torch.cat([whole.rows.real, now.rows.real], dim=1),
+        whole.rows.prompt_length,
+    )
+    return Batch(torch.cat([whole.ids, now.ids], dim=1), rows)

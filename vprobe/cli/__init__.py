@@ -1,0 +1,47 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import data, model, study
+
+app = typer.Typer(
+    name="vprobe",
+    help="Find where a language model represents human values, and test whether that agrees with what it does.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("vprobe"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find where a language model represents human values, and test whether that agrees with what it does."""
+
+
+app.command()(study.demo)
+app.add_typer(data.group, name="data")
+app.command()(model.extract)
+app.command()(model.rate)
+app.command()(study.probe)
+app.add_typer(model.steer_group, name="steer")
+app.command()(study.agree)
+app.command()(study.report)
+app.command(name="run")(study.run)
+app.command()(data.doctor)

@@ -1,0 +1,175 @@
+"""`vprobe extract`, `rate` and `steer`: the commands that run a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show
+
+steer_group = typer.Typer(help="Steer a model along a value's direction.", invoke_without_command=True)
+
+
+def extract(
+    model: o.Model = None,
+    benchmark: o.Bench = None,
+    out: o.Out = None,
+    sites: o.Sites = None,
+    layers: o.Layers = None,
+    positions: o.Positions = None,
+    template: o.Template = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    limit: o.Limit = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Record a model's activations over a benchmark's items. Resumes where it was stopped."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
+            "sites": o.sites(sites), "layers": layers, "positions": o.split(positions), "template": template,
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "limit": limit, "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.extract(config, tell=tell)
+    show.stage(stage, as_json=as_json)
+
+
+def rate(
+    model: o.Model = None,
+    benchmark: o.Bench = None,
+    out: o.Out = None,
+    versions: o.Versions = None,
+    greedy: o.Greedy = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    limit: o.Limit = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Ask a model to rate a benchmark's items: option log-probs, expected and greedy ratings."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
+            "versions": o.split(versions), "greedy": greedy, "backend": backend, "revision": revision, "dtype": dtype,
+            "device": device, "batch_tokens": batch_tokens, "limit": limit, "too_long": too_long, "data": data,
+            "seed": seed, "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.rate(config, tell=tell)
+    show.stage(stage, as_json=as_json)
+
+
+@steer_group.callback()
+def steer(
+    context: typer.Context,
+    model: o.Model = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    value: Annotated[str | None, typer.Option("--value", help="Value to steer towards.", show_default=False)] = None,
+    strength: Annotated[
+        float,
+        typer.Option("--strength", help="Coefficient over the median residual norm at the site; below 0 steers away."),
+    ] = 0.2,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", help="What to say to the model; may be repeated.", show_default=False),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length limit of an answer.")] = 60,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Generate with and without steering, side by side. `steer sweep` measures a dose-response."""
+    if context.invoked_subcommand:
+        return
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "seed": seed,
+            "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    pairs = pipeline.steer_text(
+        folder, config, value=o.need(value, "--value"), strength=strength, prompts_of=prompt,
+        max_new_tokens=max_new_tokens, temperature=temperature,
+    )  # fmt: skip
+    show.side_by_side(pairs, as_json=as_json)
+
+
+@steer_group.command("sweep")
+def sweep(
+    model: o.Model = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    values: o.SteerValues = None,
+    strengths: o.Strengths = None,
+    benchmark: o.Bench = None,
+    versions: o.SteerVersions = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    limit: o.SteerLimit = None,
+    null_draws: o.NullDraws = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Measure what each dose does to the ratings of held-out queries, beside shuffled-label and random vectors."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "steer_value": o.split(values),
+            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
+            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_limit": limit, "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype,
+            "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
+            "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.steer_sweep(folder, config, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        show.doses(folder)

@@ -1,0 +1,107 @@
+"""Command-line options, their help and defaults taken from `RunConfig`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vprobe import config
+from vprobe.config import RunConfig
+from vprobe.errors import InputError
+
+
+def _option(field: str, *flags: str) -> Any:
+    default = config.default_of(field)
+    shown = ", ".join(str(one) for one in default) if isinstance(default, tuple) else str(default)
+    return typer.Option(*flags, help=config.help_of(field), show_default=shown or False)
+
+
+Model = Annotated[str | None, _option("model", "--model", "-m")]
+Revision = Annotated[str | None, _option("revision", "--revision")]
+Dtype = Annotated[str | None, _option("dtype", "--dtype")]
+Device = Annotated[str | None, _option("device", "--device")]
+Engine = Annotated[str | None, _option("backend", "--backend")]
+Trust = Annotated[bool | None, _option("trust_remote_code", "--trust-remote-code/--no-trust-remote-code")]
+Bench = Annotated[list[str] | None, _option("benchmark", "--benchmark", "-b")]
+DataFolder = Annotated[str | None, _option("data", "--data")]
+Out = Annotated[str | None, _option("out", "--out", "-o")]
+Template = Annotated[str | None, _option("template", "--template")]
+Sites = Annotated[list[str] | None, _option("sites", "--sites")]
+Layers = Annotated[str | None, _option("layers", "--layers")]
+Positions = Annotated[list[str] | None, _option("positions", "--positions")]
+BatchTokens = Annotated[int | None, _option("batch_tokens", "--batch-tokens")]
+Limit = Annotated[int | None, _option("limit", "--limit")]
+TooLong = Annotated[str | None, _option("too_long", "--too-long")]
+Versions = Annotated[list[str] | None, _option("versions", "--versions")]
+Greedy = Annotated[bool | None, _option("greedy", "--greedy/--no-greedy")]
+Method = Annotated[list[str] | None, _option("method", "--method")]
+Values = Annotated[list[str] | None, _option("values", "--values")]
+Folds = Annotated[int | None, _option("folds", "--folds")]
+Draws = Annotated[int | None, _option("draws", "--draws")]
+Seed = Annotated[int | None, _option("seed", "--seed")]
+SteerValues = Annotated[list[str] | None, _option("steer_value", "--values")]
+SteerMethod = Annotated[str | None, _option("steer_method", "--method")]
+SteerSite = Annotated[str | None, _option("steer_site", "--site")]
+SteerVersions = Annotated[list[str] | None, _option("steer_versions", "--versions")]
+SteerPositions = Annotated[str | None, _option("steer_positions", "--on")]
+Strengths = Annotated[str | None, _option("strengths", "--strengths")]
+SteerLimit = Annotated[int | None, _option("steer_limit", "--limit")]
+NullDraws = Annotated[int | None, _option("null_draws", "--null-draws")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for a program instead of text.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)]
+RunOption = Annotated[Path, typer.Option("--run", help="Run folder that holds the directions.", show_default=False)]
+
+
+def split(given: list[str] | str | None) -> list[str] | None:
+    """Return a list option as single words: it may be repeated, and commas separate too."""
+    if given is None:
+        return None
+    return [
+        word.strip()
+        for one in ([given] if isinstance(given, str) else given)
+        for word in one.split(",")
+        if word.strip()
+    ]
+
+
+def sites(given: list[str] | None) -> list[str] | None:
+    """Return site options unsplit: `resid_post:3,5` keeps its comma, points are separated by repeating the option."""
+    return None if given is None else [one.strip() for one in given]
+
+
+def numbers(given: str | None, *, where: str) -> list[float] | None:
+    """Return `-0.5,0,0.5` as numbers.
+
+    Raises:
+        InputError: Something between the commas is not a number.
+    """
+    if given is None:
+        return None
+    try:
+        return [float(word) for word in given.split(",")]
+    except ValueError:
+        raise InputError(f"{given!r}", where=where, expected="numbers with commas, such as -0.5,0,0.5") from None
+
+
+def resolve(base: RunConfig | None = None, /, *, fields: dict[str, Any]) -> RunConfig:
+    """Return the configuration with the options the user gave; None leaves a default.
+
+    Args:
+        base: What to start from; the defaults when None.
+        fields: Field names and values.
+    """
+    return (base or RunConfig()).changed(fields)
+
+
+def need(value: str | None, flag: str) -> str:
+    """Return an option that must be given.
+
+    Raises:
+        typer.BadParameter: It was not given (a usage error, exit 2).
+    """
+    if not value:
+        raise typer.BadParameter(f"{flag} is needed", param_hint=flag)
+    return value

@@ -1,0 +1,199 @@
+"""What a person or a program sees: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+Tell = Callable[[str, int, int], None]
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Tell]:
+    """Give a function that draws one progress bar per stage on standard error.
+
+    Args:
+        quiet: Draw nothing.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"))
+    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+    tasks: dict[str, Any] = {}
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
+
+    with bars:
+        yield tell
+
+
+def line(text: str = "") -> None:
+    """Print one line of a result, as plain text."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Print one line that is not a result, to standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def print_json(found: Any) -> None:
+    """Print one JSON object; NaN becomes null, for JSON has none."""
+    line(json.dumps(_plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(found: Any) -> Any:
+    if isinstance(found, float) and not math.isfinite(found):
+        return None
+    if isinstance(found, dict):
+        return {str(key): _plain(value) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [_plain(value) for value in found]
+    return found if isinstance(found, (str, int, float, bool, type(None))) else str(found)
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Return a number for a table; one that does not exist is n/a."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table.
+
+    Args:
+        title: Above it.
+        heads: Column names.
+        rows: Cells as text.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=Text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for index, head in enumerate(heads):
+        drawn.add_column(head, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*[Text(cell) for cell in row])
+    wide = None if sys.stdout.isatty() else 140
+    Console(width=wide, highlight=False, soft_wrap=False).print(drawn)
+
+
+def counts(found: Sequence[Any]) -> None:
+    """Print what was left out, by stage, reason and source; nothing is ever left out silently."""
+    for one in found:
+        line(f"left out: {one.n} of {one.of} from {one.source} ({one.stage}: {one.reason})")
+
+
+def stage_facts(found: Any) -> dict[str, Any]:
+    """Return a finished stage as plain values for JSON."""
+    left = [{"stage": c.stage, "reason": c.reason, "source": c.source, "n": c.n, "of": c.of} for c in found.counts]
+    return {"stage": found.name, "run": found.folder, **dict(found.facts), "left_out": left}
+
+
+def stage(found: Any, *, as_json: bool) -> None:
+    """Print what a stage did and what it left out."""
+    if as_json:
+        print_json(stage_facts(found))
+        return
+    line(f"{found.name}: {found.folder}")
+    for name, value in found.facts:
+        line(f"  {name}: {number(value, 3) if isinstance(value, float) else value}")
+    counts(found.counts)
+
+
+def agreement(run: Path, *, comparison: str = "", site: str = "") -> None:
+    """Print the agreement table of a run: estimate, interval, null, ceiling and n together."""
+    from vprobe import store, values
+    from vprobe.types import Agreement
+
+    wanted = (site,) if site else ("nested", "")
+    heads = (
+        "value",
+        "compared",
+        "method",
+        "r",
+        "95 % interval",
+        "null 95 %",
+        "p",
+        "p family",
+        "ceiling",
+        "n",
+        "left out",
+    )
+    rows = [
+        (
+            values.title(row.value),
+            row.comparison,
+            row.method,
+            number(row.estimate),
+            f"{number(row.low)} .. {number(row.high)}",
+            f"{number(row.null_low)} .. {number(row.null_high)}",
+            number(row.p, 3),
+            number(row.p_family, 3),
+            number(row.ceiling),
+            str(row.n_scored),
+            str(row.n_unscored),
+        )
+        for row in store.load_rows(run, "agreement", Agreement)
+        if row.site in wanted and (not comparison or row.comparison == comparison)
+    ]
+    table("within-query agreement, held out by query; sites picked on inner folds only", heads, rows)
+
+
+def doses(run: Path) -> None:
+    """Print the dose-response of a run beside its null arms."""
+    from vprobe import store, values
+    from vprobe.types import DoseRow
+
+    found = store.load_rows(run, "steering", DoseRow)
+    rows = []
+    for row in found:
+        if row.arm not in ("baseline", "steered"):
+            continue
+        null = sorted(
+            r.effect for r in found if r.arm == "shuffled" and (r.value, r.strength) == (row.value, row.strength)
+        )
+        rows.append(
+            (
+                values.title(row.value),
+                row.site,
+                number(row.strength),
+                number(row.effect, 3),
+                f"{number(row.low, 3)} .. {number(row.high, 3)}",
+                f"{number(null[0], 3)} .. {number(null[-1], 3)}" if null else "n/a",
+                number(row.mean_shift, 3),
+                number(row.option_mass),
+                str(row.n_items),
+            )
+        )
+    heads = ("value", "site", "strength", "effect", "95 % interval", "shuffled range", "mean shift", "option mass", "n")
+    table("change in rating per SD of the value's label, points; mean shift is yes-bias, not value", heads, rows)
+
+
+def side_by_side(pairs: Sequence[Any], *, as_json: bool) -> None:
+    """Print base and steered answers beside each other."""
+    if as_json:
+        import dataclasses
+
+        print_json([dataclasses.asdict(pair) for pair in pairs])
+        return
+    for pair in pairs:
+        line(f"prompt:  {pair.prompt}")
+        line(f"base:    {pair.base.strip()}")
+        line(f"steered: {pair.steered.strip()}   ({pair.value}, strength {pair.strength:+g} at {pair.site})")
+        line()

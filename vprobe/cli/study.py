@@ -1,0 +1,114 @@
+"""`vprobe probe`, `agree`, `report`, `run` and `demo`: the commands that need no model, and the whole story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show
+
+
+def probe(
+    run: o.Run,
+    method: o.Method = None,
+    values: o.Values = None,
+    folds: o.Folds = None,
+    draws: o.Draws = None,
+    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Fit directions on a run's activations and score every item with a probe that never saw its query."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "method": o.split(method), "values": o.split(values), "folds": folds, "draws": draws, "seed": seed,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.probe(run, config, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        show.agreement(run, comparison="probe~label")
+
+
+def agree(
+    runs: o.Runs,
+    draws: o.Draws = None,
+    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compare probe scores with behaviour, with intervals, nulls and ceilings."""
+    from vprobe import pipeline
+
+    config = o.resolve(fields={"draws": draws, "seed": seed})
+    found = []
+    for run in runs:
+        with show.progress(quiet=as_json) as tell:
+            stage = pipeline.agree(run, config, tell=tell)
+        found.append(stage)
+        if not as_json:
+            show.stage(stage, as_json=False)
+            show.agreement(run)
+    if as_json:
+        show.print_json([show.stage_facts(stage) for stage in found])
+
+
+def report(run: o.Run, as_json: o.AsJson = False) -> None:
+    """Write report.html and its figures from what a run holds."""
+    from vprobe import pipeline
+
+    path = pipeline.write_report(run)
+    if as_json:
+        show.print_json({"report": path})
+    else:
+        show.line(f"report: {path}")
+
+
+def run(
+    path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Configuration.", show_default=False)],
+    model: o.Model = None,
+    out: o.Out = None,
+    data: o.DataFolder = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    limit: o.Limit = None,
+    too_long: o.TooLong = None,
+    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Run the whole story from one file: extract, rate, probe, agree, steer, report."""
+    from vprobe import config as configs
+    from vprobe import pipeline
+
+    config = o.resolve(
+        configs.read(path),
+        fields={
+            "model": model, "out": out, "data": data, "device": device, "dtype": dtype, "limit": limit,
+            "too_long": too_long, "seed": seed,
+        },
+    )  # fmt: skip
+    o.need(config.model, "--model")
+    if not config.out:
+        config = config.changed({"out": str(Path("runs") / f"{path.resolve().parent.name}-{Path(config.model).name}")})
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.run(config, tell=tell)
+    show.stage(stage, as_json=as_json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/demo"),
+    seed: o.Seed = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Run the whole study on the embedded default, minutes on a laptop CPU."""
+    from vprobe import pipeline
+
+    with show.progress(quiet=as_json) as tell:
+        stage = pipeline.demo(out, seed=seed or 0, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        show.agreement(out, comparison="probe~label", site="nested")

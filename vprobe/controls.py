@@ -1,0 +1,113 @@
+"""What chance looks like: labels or ratings shuffled by the design, and directions that mean nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vprobe import stats
+
+
+def shuffle_labels(
+    y: Float[np.ndarray, "sample value"], groups: stats.Groups, *, draws: int, seed: int
+) -> Float[np.ndarray, "draw sample value"]:
+    """Shuffle label rows: within each query, and whole queries among queries of the same size.
+
+    Values move together, so every draw keeps the correlations between values and the labels' grouping; only their tie
+    to the texts is broken. Shuffling each value apart would break both and is the wrong null for anything that
+    compares values.
+
+    Args:
+        y: Labels.
+        groups: The query of each sample.
+        draws: How many shuffled copies.
+        seed: Seed of the shuffles.
+    """
+    return y[_orders(groups, draws, seed, exchange=True)]
+
+
+def shuffle_ratings(
+    r: Float[np.ndarray, " sample"], groups: stats.Groups, *, draws: int, seed: int
+) -> Float[np.ndarray, "draw sample"]:
+    """Shuffle ratings within each query, so that each query keeps its mean.
+
+    Args:
+        r: Ratings.
+        groups: The query of each sample.
+        draws: How many shuffled copies.
+        seed: Seed of the shuffles.
+    """
+    return r[_orders(groups, draws, seed, exchange=False)]
+
+
+def stack(y: Float[np.ndarray, "sample value"], draws: Float[np.ndarray, "draw sample value"]) -> np.ndarray:
+    """Lay real labels and shuffled ones side by side as columns, the real ones first, for one pass through a fit.
+
+    Args:
+        y: Real labels.
+        draws: Shuffled copies.
+
+    Returns:
+        Array of shape (sample, (1 + draw) * value).
+    """
+    return np.concatenate([y[None], draws]).transpose(1, 0, 2).reshape(len(y), -1)
+
+
+def unstack(columns: Float[np.ndarray, "sample column"], n_values: int) -> Float[np.ndarray, "draw sample value"]:
+    """Undo `stack`: draw 0 belongs to the real labels.
+
+    Args:
+        columns: Scores of the columns that `stack` made.
+        n_values: Values per draw.
+    """
+    return np.ascontiguousarray(columns.reshape(len(columns), -1, n_values).transpose(1, 0, 2))
+
+
+def random_directions(d_model: int, *, draws: int, seed: int) -> Float[np.ndarray, "draw d_model"]:
+    """Draw unit vectors that favour no direction. Too lenient alone: activations do favour some.
+
+    Args:
+        d_model: Width of the activations.
+        draws: How many.
+        seed: Seed of the draws.
+    """
+    return _unit(np.random.default_rng(seed).standard_normal((draws, d_model)))
+
+
+def matched_directions(
+    x: Float[np.ndarray, "sample d_model"], groups: stats.Groups, *, draws: int, seed: int
+) -> Float[np.ndarray, "draw d_model"]:
+    """Draw unit vectors that vary as activations do within queries: S^(1/2) z, with S their covariance, z normal.
+
+    Args:
+        x: Activations.
+        groups: The query of each sample.
+        draws: How many.
+        seed: Seed of the draws.
+    """
+    # Normal weights on centred samples have covariance X'X = n S; no d_model x d_model root is needed.
+    weights = np.random.default_rng(seed).standard_normal((draws, len(x)))
+    return _unit(weights @ stats.centre(np.asarray(x, dtype=np.float64), groups))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(norm > 0, vectors / np.where(norm > 0, norm, 1.0), np.nan)
+
+
+def _orders(groups: stats.Groups, draws: int, seed: int, *, exchange: bool) -> Int[np.ndarray, "draw sample"]:
+    """Return row indices per draw; with `exchange` whole groups of one size change places too."""
+    rng = np.random.default_rng(seed)
+    code = stats.codes(groups)
+    sizes = np.bincount(code)
+    rows = np.split(np.argsort(code, kind="stable"), np.cumsum(sizes)[:-1])
+    out = np.empty((draws, len(code)), dtype=np.int64)
+    for size in np.unique(sizes):
+        table = np.stack([rows[i] for i in np.flatnonzero(sizes == size)])
+        blocks = np.broadcast_to(table, (draws, *table.shape))
+        if exchange:
+            moved = rng.random((draws, len(table))).argsort(axis=1)
+            blocks = np.take_along_axis(blocks, moved[:, :, None], axis=1)
+        inner = rng.random(blocks.shape).argsort(axis=2)
+        out[:, table] = np.take_along_axis(blocks, inner, axis=2)
+    return out

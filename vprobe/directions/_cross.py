@@ -1,0 +1,160 @@
+"""Held-out probe scores: every sample is scored by a probe that never saw its query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from vprobe import stats
+from vprobe.directions._fit import check_rows, chunks, module_of, probes
+from vprobe.errors import RefusedError
+from vprobe.types import Fold
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Held-out scores whose site was chosen without the samples scored.
+
+    Args:
+        scores: In standard deviations of the samples each probe was fitted on; NaN where no probe could be fitted.
+        sites: Index of the site chosen, per outer fold and column; -1 when none could be.
+    """
+
+    scores: Float[np.ndarray, "sample column"]
+    sites: Int[np.ndarray, "fold column"]
+
+
+def held_out(
+    x: Float[np.ndarray, "sample d_model"],
+    y: Float[np.ndarray, "sample column"],
+    groups: stats.Groups,
+    folds: Sequence[Fold],
+    *,
+    method: str,
+    seed: int,
+    unsafe: bool = False,
+) -> Float[np.ndarray, "sample column"]:
+    """Score each sample with a probe fitted on the other folds.
+
+    Args:
+        x: Activations of one site.
+        y: Labels, NaN not known.
+        groups: The query of each sample.
+        folds: From `splits.by_group`.
+        method: Plug-in name.
+        seed: Seed for estimators that draw folds.
+        unsafe: True to allow folds that divide queries, which makes noise look like a result.
+
+    Returns:
+        Scores less the training samples' mean, in their standard deviations; NaN where no probe could be fitted and
+        for samples in no test fold.
+
+    Raises:
+        InputError: Unknown method, or samples and labels differ in number.
+        RefusedError: A query lies on both sides of a fold and `unsafe` is not True.
+    """
+    module = module_of(method)
+    check_rows(len(x), y, groups)
+    code = stats.codes(groups)
+    if not unsafe:
+        _check_folds(folds, code)
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    x = _narrow(x, module)
+    out = np.full(y.shape, np.nan)
+    for fold in folds:
+        out[fold.test] = _scored(x, y, code, fold.train, fold.test, module, seed)
+    return out
+
+
+def nested(
+    xs: Shaped[np.ndarray, "site sample d_model"],
+    y: Float[np.ndarray, "sample column"],
+    groups: stats.Groups,
+    folds: Sequence[Fold],
+    *,
+    method: str,
+    seed: int,
+    inner: int = 4,
+) -> Nested:
+    """Score each sample at the site that does best on inner folds of its training queries, column by column.
+
+    Args:
+        xs: Activations, sites first.
+        y: Labels, NaN not known. Shuffled copies as further columns go through the same choice of site.
+        groups: The query of each sample.
+        folds: Outer folds, from `splits.by_group`.
+        method: Plug-in name.
+        seed: Seed of the inner folds.
+        inner: Inner folds.
+
+    Raises:
+        InputError: Unknown method, or samples and labels differ in number.
+        RefusedError: A query lies on both sides of a fold, or too few queries for the inner folds.
+    """
+    module = module_of(method)
+    check_rows(xs.shape[1], y, groups)
+    code, y = stats.codes(groups), np.asarray(y, dtype=np.float64)
+    _check_folds(folds, code)
+    if len(xs) > 1:
+        r = np.stack([_inner_r(one, y, code, folds, module, seed, inner) for one in xs])
+    else:
+        r = np.zeros((1, len(folds), y.shape[1]))
+    known = np.isfinite(r)
+    chosen = np.where(known.any(axis=0), np.where(known, r, -np.inf).argmax(axis=0), -1)
+    scores = np.full(y.shape, np.nan)
+    for site, one in enumerate(xs):
+        x = _narrow(np.asarray(one, dtype=np.float64), module)
+        for number, fold in enumerate(folds):
+            columns = np.flatnonzero(chosen[number] == site)
+            if len(columns):
+                found = _scored(x, y[:, columns], code, fold.train, fold.test, module, seed)
+                scores[np.ix_(fold.test, columns)] = found
+    return Nested(scores, chosen)
+
+
+def _inner_r(
+    one: np.ndarray, y: np.ndarray, code: np.ndarray, folds: Sequence[Fold], module: ModuleType, seed: int, inner: int
+) -> np.ndarray:
+    """Return within-query r on the inner folds of one site, per outer fold and column."""
+    x = _narrow(np.asarray(one, dtype=np.float64), module)
+    out = np.empty((len(folds), y.shape[1]))
+    for number, outer in enumerate(folds):
+        part = stats.fold_of(code[outer.train], inner, seed=seed)
+        totals = np.zeros((y.shape[1], 4))
+        for i in range(inner):
+            train, test = outer.train[part != i], outer.train[part == i]
+            scores = _scored(x, y, code, train, test, module, seed)
+            totals += stats.within(scores, y[test], code[test]).totals
+        out[number] = stats.correlation_of(totals)
+    return out
+
+
+def _scored(
+    x: np.ndarray, y: np.ndarray, code: np.ndarray, train: np.ndarray, test: np.ndarray, module: ModuleType, seed: int
+) -> np.ndarray:
+    seen, unseen = x[train], x[test]
+    parts = [probes(seen, y[train, part], code[train], module, seed).score(unseen) for part in chunks(x, y)]
+    return np.concatenate(parts, axis=1) if parts else np.empty((len(test), 0))
+
+
+def _narrow(x: np.ndarray, module: ModuleType) -> np.ndarray:
+    """Rotate wide activations into as many dimensions as there are samples; scores stay what they were."""
+    if x.shape[1] <= x.shape[0] or not module.ROTATES:
+        return x
+    return np.ascontiguousarray(np.asarray(np.linalg.qr(x.T, mode="r")).T)
+
+
+def _check_folds(folds: Sequence[Fold], code: np.ndarray) -> None:
+    for fold in folds:
+        both = np.intersect1d(code[fold.train], code[fold.test])
+        if len(both):
+            raise RefusedError(
+                f"{len(both)} queries on both sides of a fold",
+                where="held-out scores",
+                expected="whole queries on one side",
+                do="make the folds with splits.by_group",
+            )

@@ -1,0 +1,158 @@
+"""Fitting: estimators run in chunks of columns, then unit norm, sign, midpoint and spread are settled here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import registry, stats
+from vprobe.errors import InputError
+from vprobe.types import Activations, Benchmark, Direction
+
+CHUNK = 2**23
+"""Numbers in the largest array of one chunk of columns: 64 MiB in float64."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Unit vectors with the mean and standard deviation of the fitted samples' projections; NaN where not fitted."""
+
+    vectors: Float[np.ndarray, "column d_model"]
+    midpoint: Float[np.ndarray, " column"]
+    spread: Float[np.ndarray, " column"]
+
+    def score(self, x: Float[np.ndarray, "sample d_model"]) -> Float[np.ndarray, "sample column"]:
+        """Return projections less the midpoint, in spreads; NaN where nothing was fitted."""
+        return (x @ self.vectors.T - self.midpoint) / np.where(self.spread > 0, self.spread, np.nan)
+
+
+def methods() -> tuple[str, ...]:
+    """List the names of the estimators."""
+    return registry.names("vprobe.directions")
+
+
+def fit(
+    x: Float[np.ndarray, "sample d_model"],
+    y: Float[np.ndarray, "sample column"],
+    groups: stats.Groups,
+    *,
+    method: str,
+    seed: int,
+) -> Float[np.ndarray, "column d_model"]:
+    """Return one unit vector per label column, pointing to more of it.
+
+    More means: within queries, projections and labels of the fitted samples do not go against each other.
+
+    Args:
+        x: Activations.
+        y: Labels, NaN not known.
+        groups: The query of each sample.
+        method: Plug-in name, one of `methods()`.
+        seed: Seed for estimators that draw folds.
+
+    Returns:
+        Vectors; NaN for a column without usable labels.
+
+    Raises:
+        InputError: Unknown method, or samples and labels differ in number.
+    """
+    module = module_of(method)
+    check_rows(len(x), y, groups)
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    parts = [probes(x, y[:, part], groups, module, seed).vectors for part in chunks(x, y)]
+    return np.concatenate(parts) if parts else np.empty((0, x.shape[1]))
+
+
+def fit_all(
+    acts: Activations,
+    benchmark: Benchmark,
+    item_ids: Sequence[str],
+    *,
+    method: str,
+    values: Sequence[str],
+    seed: int,
+) -> tuple[Direction, ...]:
+    """Fit one direction per site and value on all samples given.
+
+    Args:
+        acts: Activations of the samples.
+        benchmark: Where the labels are.
+        item_ids: The item of each sample.
+        method: Plug-in name, one of `methods()`.
+        values: Canonical value names.
+        seed: Seed for estimators that draw folds.
+
+    Returns:
+        Site by site, value by value. Where labels or activations do not vary there is none: compare the number.
+
+    Raises:
+        InputError: Unknown method or item, or a wrong number of item ids.
+    """
+    module = module_of(method)
+    y = benchmark.loadings(tuple(item_ids), tuple(values))
+    groups = benchmark.groups(tuple(item_ids))
+    check_rows(len(acts.x), y, groups)
+    fitted_on = hashlib.sha256("\n".join(acts.sample_ids).encode()).hexdigest()
+    found = []
+    for index, site in enumerate(acts.sites):
+        one = probes(np.asarray(acts.x[:, index], dtype=np.float64), y, groups, module, seed)
+        for column, value in enumerate(values):
+            if not (np.isfinite(one.vectors[column]).all() and one.spread[column] > 0):
+                continue
+            found.append(
+                Direction(
+                    vector=one.vectors[column].astype(np.float32),
+                    site=site,
+                    value=value,
+                    method=method,
+                    role=module.ROLE,
+                    effect=module.EFFECT,
+                    midpoint=float(one.midpoint[column]),
+                    spread=float(one.spread[column]),
+                    position=acts.position,
+                    fitted_on=fitted_on,
+                    model=acts.model,
+                )
+            )
+    return tuple(found)
+
+
+def probes(x: np.ndarray, y: np.ndarray, groups: stats.Groups, module: ModuleType, seed: int) -> Probes:
+    """Run one estimator and settle norm, sign, midpoint and spread."""
+    raw = module.estimate(x, y, groups, seed=seed)
+    norm = np.linalg.norm(raw, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vectors = np.where(norm > 0, raw / norm, np.nan)
+    projected = x @ vectors.T
+    labels = stats.centre(y, groups)
+    together = (projected * np.where(np.isfinite(labels), labels, 0.0)).sum(axis=0)
+    sign = np.where(together < 0, -1.0, 1.0)
+    spread = projected.std(axis=0)
+    spread = np.where(spread > stats.ROUND_OFF * np.abs(projected).max(axis=0, initial=0.0), spread, 0.0)
+    return Probes(vectors * sign[:, None], projected.mean(axis=0) * sign, spread)
+
+
+def module_of(method: str) -> ModuleType:
+    """Import an estimator by name."""
+    return registry.load("vprobe.directions", method, kind="direction method")
+
+
+def chunks(x: np.ndarray, y: np.ndarray) -> Iterator[slice]:
+    """Divide label columns so that no array of (columns, samples or d_model) exceeds `CHUNK` numbers."""
+    width = max(1, CHUNK // max(*x.shape, 1))
+    return (slice(start, start + width) for start in range(0, y.shape[1], width))
+
+
+def check_rows(n: int, y: np.ndarray, groups: stats.Groups) -> None:
+    """Refuse samples, labels and groups that do not line up."""
+    if len(y) != n or len(groups) != n:
+        raise InputError(
+            f"{n} samples, {len(y)} label rows, {len(groups)} groups",
+            where="directions",
+            expected="one row and one group per sample",
+        )

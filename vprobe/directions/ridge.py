@@ -1,0 +1,100 @@
+"""Ridge regression on labels, both sides as deviations from their query's mean; the penalty is chosen per column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import stats
+
+ROLE = "read"
+EFFECT = "marginal"
+ROTATES = True
+
+GRID = tuple(10.0**power for power in range(-3, 4))
+"""Penalties as multiples of trace(X~'X~) / n: from almost none to the covariance direction."""
+
+FOLDS = 4
+"""Folds of whole queries on which the penalty is chosen."""
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """Eigenvectors of one set of samples: weights are basis @ (moments / (squares + penalty))."""
+
+    basis: np.ndarray
+    squares: np.ndarray
+    moments: np.ndarray
+
+    def weights(self, penalty: np.ndarray | float) -> np.ndarray:
+        return self.basis @ (self.moments / (self.squares[:, None] + penalty))
+
+
+def estimate(
+    x: Float[np.ndarray, "sample d_model"], y: Float[np.ndarray, "sample column"], groups: stats.Groups, *, seed: int
+) -> Float[np.ndarray, "column d_model"]:
+    """Return (X~'X~ + penalty)^-1 X~'y~ with the penalty of `GRID` that predicts held-out queries best.
+
+    Best means the highest within-query correlation with labels of queries left out, pooled over `FOLDS` folds.
+
+    Args:
+        x: Activations.
+        y: Labels, NaN not known. Columns that lack the same samples are solved together.
+        groups: The query of each sample.
+        seed: Seed of the folds.
+
+    Source: Hoerl & Kennard (1970), Technometrics 12.
+    """
+    out = np.full((y.shape[1], x.shape[1]), np.nan)
+    patterns, member = np.unique(np.isfinite(y), axis=1, return_inverse=True)
+    code = stats.codes(groups)
+    for index in range(patterns.shape[1]):
+        rows, columns = np.flatnonzero(patterns[:, index]), np.flatnonzero(member.reshape(-1) == index)
+        if len(rows) < 2:
+            continue
+        known = code[rows]
+        cx, cy = stats.centre(x[rows], known), stats.centre(y[np.ix_(rows, columns)], known)
+        usable = (cy != 0).any(axis=0)
+        if usable.any() and (cx != 0).any():
+            out[columns[usable]] = _solve(cx, cy[:, usable], known, seed)
+    return out
+
+
+def _solve(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    r = _held_out_r(cx, cy, groups, seed)
+    best = np.where(np.isfinite(r), r, -np.inf).argmax(axis=0)
+    return _solver(cx, cy).weights(np.asarray(GRID)[best] * _scale(cx)).T
+
+
+def _held_out_r(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return within-query r on queries left out, per penalty and column."""
+    folds = min(FOLDS, len(np.unique(groups)))
+    if folds < 2:
+        return np.zeros((len(GRID), cy.shape[1]))
+    fold = stats.fold_of(groups, folds, seed=seed)
+    xx, xy = np.zeros((2, len(GRID), cy.shape[1]))
+    for i in range(folds):
+        train, test = fold != i, fold == i
+        solver = _solver(cx[train], cy[train])
+        seen = cx[test] @ solver.basis
+        for j, penalty in enumerate(GRID):
+            score = seen @ (solver.moments / (solver.squares[:, None] + penalty * _scale(cx[train])))
+            xx[j] += (score * score).sum(axis=0)  # whole queries of centred rows: the sums need no centring again
+            xy[j] += (score * cy[test]).sum(axis=0)
+    with np.errstate(all="ignore"):
+        return xy / np.sqrt(xx * (cy * cy).sum(axis=0))
+
+
+def _solver(cx: np.ndarray, cy: np.ndarray) -> _Solver:
+    n, d = cx.shape
+    if d <= n:
+        squares, basis = np.linalg.eigh(cx.T @ cx)
+        return _Solver(basis, np.maximum(squares, 0.0), basis.T @ (cx.T @ cy))
+    squares, vectors = np.linalg.eigh(cx @ cx.T)
+    return _Solver(cx.T @ vectors, np.maximum(squares, 0.0), vectors.T @ cy)
+
+
+def _scale(cx: np.ndarray) -> float:
+    return float((cx * cx).sum()) / len(cx)

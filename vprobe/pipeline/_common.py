@@ -1,0 +1,149 @@
+"""What every stage needs: the finished-stage record, provenance, benchmarks and the model."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vprobe import backends, benchmarks, values
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.errors import InputError, unknown
+from vprobe.types import Benchmark, Count, ModelInfo, RunInfo
+
+Tell = Callable[[str, int, int], None]
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "umap-learn",
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: where its results are, the few facts worth printing, and what was left out.
+
+    Args:
+        name: "extract", "rate", ...
+        folder: Run folder.
+        facts: (name, value) pairs.
+        counts: Samples left out.
+    """
+
+    name: str
+    folder: Path
+    facts: tuple[tuple[str, Any], ...]
+    counts: tuple[Count, ...] = ()
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Tell nobody about progress."""
+
+
+def load_backend(config: RunConfig) -> Backend:
+    """Load the model a configuration names."""
+    return backends.load(
+        config.model,
+        backend=config.backend,
+        revision=config.revision,
+        dtype=config.dtype,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
+    """Load the benchmarks a configuration names.
+
+    Raises:
+        InputError: None is named, one is named twice, or two share an item id.
+    """
+    if not config.benchmark or len(set(config.benchmark)) != len(config.benchmark):
+        raise InputError(f"{list(config.benchmark)}", where="benchmark", expected="at least one, each once")
+    folder = Path(config.data) if config.data else None
+    found = tuple(benchmarks.load(name, folder=folder, limit=config.limit or None) for name in config.benchmark)
+    ids = [item.id for one in found for item in one.items]
+    if len(set(ids)) != len(ids):
+        raise InputError("two benchmarks share an item id", where="benchmark", do="record them into two runs")
+    return found
+
+
+def join(found: Sequence[Benchmark]) -> Benchmark:
+    """Put several benchmarks' items into one, as they are stored; ceilings hold for one benchmark only."""
+    if len(found) == 1:
+        return found[0]
+    return Benchmark(
+        name="+".join(b.name for b in found),
+        items=tuple(item for b in found for item in b.items),
+        templates=(),
+        values=tuple(dict.fromkeys(value for b in found for value in b.values)),
+        reliability=(),
+        licence="; ".join(b.licence for b in found),
+        citation=" ".join(b.citation for b in found),
+        sha256="+".join(b.sha256 for b in found),
+        labels="; ".join(b.labels for b in found),
+    )
+
+
+def chosen_values(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the values a configuration names, families spelled out, in the benchmark's order.
+
+    Raises:
+        InputError: A name that is no value and no family (the nearest is named), or nothing that the benchmark knows.
+    """
+    families = dict(values.FAMILIES) | {"all": values.NAMES}
+    wanted: set[str] = set()
+    for name in names:
+        plain = name.strip().lower().replace("-", "_")
+        if plain in families:
+            wanted.update(families[plain])
+        elif plain in values.NAMES or plain.replace("_", "") in ("selfdirection",):
+            wanted.add(values.find(name))
+        else:
+            raise unknown("value or family", name, (*families, *values.NAMES), where="values")
+    kept = tuple(value for value in known if value in wanted)
+    if not kept:
+        raise InputError(f"the benchmark knows none of {list(names)}", where="values", expected=", ".join(known))
+    return kept
+
+
+def info(
+    config: RunConfig, model: ModelInfo | None, found: Sequence[Benchmark], counts: Sequence[Count] = ()
+) -> RunInfo:
+    """Describe what a stage was made with; holds no clock, host or path."""
+    stored = tuple((k, Path(v).name if k == "model" and Path(v).is_dir() else v) for k, v in config.stored)
+    return RunInfo(
+        config=stored,
+        vprobe=metadata.version("vprobe"),
+        commit=_commit(Path(__file__).resolve().parents[2]),
+        versions=tuple((name, metadata.version(name)) for name in PACKAGES),
+        model=model,
+        seed=config.seed,
+        data=tuple((b.name, b.sha256) for b in found),
+        counts=tuple(counts),
+    )
+
+
+def _commit(root: Path) -> str:
+    """Git commit of the checkout vprobe runs from, with "+dirty" when it has changes; empty for a wheel."""
+    if not (root / ".git").exists():
+        return ""
+    try:
+        run = [subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20)
+               for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))]  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    if run[0].returncode:
+        return ""
+    return run[0].stdout.strip() + ("+dirty" if run[1].stdout.strip() else "")

@@ -1,0 +1,67 @@
+"""Look things up in a run: one direction, the site inner folds picked, the settings it was probed with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from vprobe import store
+from vprobe.config import RunConfig
+from vprobe.errors import InputError, unknown
+from vprobe.pipeline._common import chosen_values
+from vprobe.types import Agreement, Direction, SitePick
+
+
+def direction(folder: Path, value: str, *, site: str = "", method: str = "mean-difference") -> Direction:
+    """Return one fitted direction of a run, fitted on all its items.
+
+    Args:
+        folder: A run with directions.
+        value: Canonical or other accepted spelling.
+        site: Such as "resid_post.3"; empty is the one inner folds picked most often.
+        method: Direction method.
+
+    Raises:
+        InputError: Unknown value, site or method; the nearest is named.
+    """
+    found = store.load_directions(folder)
+    values = tuple(dict.fromkeys(one.value for one in found))
+    name = chosen_values([value], values)[0]
+    method = method.replace("_", "-")
+    mine = [one for one in found if one.value == name and one.method == method]
+    if not mine:
+        raise unknown("method", method, dict.fromkeys(one.method for one in found), where=f"directions in {folder}")
+    wanted = site or picked_site(folder, name, method)
+    chosen = next((one for one in mine if str(one.site) == wanted), None)
+    if chosen is None:
+        raise unknown("site", wanted, [str(one.site) for one in mine], where=f"directions in {folder}")
+    return chosen
+
+
+def picked_site(folder: Path, value: str, method: str) -> str:
+    """Return the site inner folds picked most often for a value; the earlier fold decides a tie."""
+    rows = [r for r in store.load_rows(folder, "picks", SitePick) if (r.value, r.method) == (value, method) and r.site]
+    if not rows:
+        raise InputError(
+            f"no site was picked for {value} with {method}", where=str(folder), do="run vprobe probe again"
+        )
+    return Counter(row.site for row in rows).most_common(1)[0][0]
+
+
+def as_probed(folder: Path, config: RunConfig) -> RunConfig:
+    """Return the configuration the run was probed with, so that folds and shuffles are the same again."""
+    return RunConfig().changed(dict(store.load_info(folder, "probe").config)).changed({"out": config.out})
+
+
+def save_agreement(folder: Path, rows: list[Agreement], *, keep: Callable[[Agreement], bool]) -> None:
+    """Replace the rows a stage makes anew and keep those of the other stage."""
+    old = store.load_rows(folder, "agreement", Agreement) if store.has(folder, "agreement") else ()
+    merged = [row for row in old if keep(row)] + rows
+    order = {"item": 0, "profile": 1}
+    store.save_rows(
+        folder,
+        "agreement",
+        sorted(merged, key=lambda r: (order.get(r.level, 2), r.comparison != "probe~label")),
+        Agreement,
+    )

@@ -1,0 +1,181 @@
+"""The stages that ask a model: `extract` records its activations, `rate` its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from vprobe import activations, prompts, responses, store
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.errors import InputError, ModelError
+from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, quiet
+from vprobe.types import Answers, Benchmark, Count, Prompt, Response, SiteNorm
+
+NORM_SAMPLE = 64
+"""Texts the unit of steering strength is measured on, spread evenly over the run's prompts."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rating prompts that fit a model, whole items only, and what was left out."""
+
+    prompts: tuple[Prompt, ...]
+    answers: tuple[Answers, ...]
+    counts: tuple[Count, ...]
+
+
+def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
+    """Record activations over every item that fits the model, resuming what an earlier call left unfinished.
+
+    Args:
+        config: What to record, see `RunConfig`.
+        backend: A model already loaded; loaded from the configuration when None.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: Bad input, nothing fits the model's context, another run's folder, or a full disk.
+    """
+    folder = Path(config.out)
+    found = load_benchmarks(config)
+    asked = [prompt for one in found for prompt in prompts.render(one, template=config.template)]
+    backend = backend or load_backend(config)
+    encoded = [prompts.encode(backend.tokenizer, prompt) for prompt in asked]
+    fit = activations.fits(asked, encoded, backend.info.context, policy=config.too_long, stage="extract")
+    sites = activations.expand_sites(config.sites, config.layers, backend.info, backend.points)
+    kept, tokens = [asked[i] for i in fit.kept], [encoded[i] for i in fit.kept]
+    with store.timed(folder, "extract", device=backend.device):
+        activations.record(
+            backend, kept, tokens, sites=sites, positions=config.positions, folder=folder,
+            batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"),
+        )  # fmt: skip
+        norms = backend.residual_norms(tokens[:: max(1, len(tokens) // NORM_SAMPLE)][:NORM_SAMPLE], sites)
+        rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
+        store.save_rows(folder, "norms", rows, SiteNorm)
+        store.save_items(folder, join(found))
+        store.save_info(folder, info(config, backend.info, found, fit.counts), "extract")
+    facts = (
+        ("model", backend.info.name),
+        ("samples", len(kept)),
+        ("by source", by_source(kept)),
+        ("sites", len(sites)),
+        ("positions", ", ".join(config.positions)),
+    )
+    return Stage("extract", folder, facts, fit.counts)
+
+
+def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
+    """Ask the model to rate every item in every version; an item is asked only where all its versions fit.
+
+    Args:
+        config: What to ask, see `RunConfig`.
+        backend: A model already loaded; loaded from the configuration when None.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: Bad input, nothing fits the model's context, or the folder belongs to another run.
+    """
+    folder = Path(config.out)
+    found = load_benchmarks(config)
+    wanted = ask(found, config.versions)
+    backend = backend or load_backend(config)
+    asked = fitting(backend, wanted, config.too_long, "rate")
+    with store.timed(folder, "rate", device=backend.device):
+        answered = responses.collect(
+            backend,
+            asked.prompts,
+            answers=asked.answers,
+            greedy=config.greedy,
+            folder=folder,
+            batch_tokens=config.batch_tokens or None,
+            progress=partial(tell, "rate"),
+        )
+        counts = (*asked.counts, *(_unparsed(answered) if config.greedy else ()))
+        if not store.has(folder, "items"):
+            store.save_items(folder, join(found))
+        store.save_info(folder, info(config, backend.info, found, counts), "rate")
+        store.save_responses(folder, answered)
+    facts = (
+        ("model", backend.info.name),
+        ("prompts", len(answered)),
+        ("items", len({a.item_id for a in answered})),
+        ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked.prompts}.values()))),
+        ("mean option mass", sum(a.option_mass for a in answered) / len(answered)),
+    )
+    return Stage("rate", folder, facts, counts)
+
+
+def ask(
+    found: Sequence[Benchmark], versions: Sequence[str], *, items: frozenset[str] | None = None
+) -> tuple[Prompt, ...]:
+    """Render rating prompts, item by item, all versions of an item together.
+
+    Args:
+        found: Benchmarks.
+        versions: Version names, or "all".
+        items: Only these items; all when None.
+
+    Raises:
+        InputError: A version the benchmark does not have; the nearest is named.
+    """
+    out: list[Prompt] = []
+    for one in found:
+        names = one.versions if "all" in versions else tuple(versions)
+        if not names:
+            raise InputError(f"{one.name} has no rating versions", where="--versions")
+        rendered = [prompts.render(one, template=name) for name in names]
+        out += [prompt for together in zip(*rendered, strict=True) for prompt in together]
+    return tuple(prompt for prompt in out if items is None or prompt.item_id in items)
+
+
+def fitting(backend: Backend, wanted: Sequence[Prompt], policy: str, stage: str) -> Asked:
+    """Keep the items whose every version fits the model's context, so that all are averaged over the same versions.
+
+    Args:
+        backend: The model.
+        wanted: Rating prompts.
+        policy: "skip" or "error".
+        stage: Named in the counts.
+
+    Raises:
+        InputError: Policy "error" and a prompt is too long.
+        ModelError: Nothing fits.
+    """
+    answers = [prompts.encode_answers(backend.tokenizer, prompt) for prompt in wanted]
+    fit = activations.fits(wanted, answers, backend.info.context, policy=policy, stage=stage)
+    fits = set(fit.kept)
+    out = {prompt.item_id for i, prompt in enumerate(wanted) if i not in fits}
+    kept = [i for i, prompt in enumerate(wanted) if prompt.item_id not in out]
+    if not kept:
+        raise ModelError(
+            f"no item fits the model's context of {backend.info.context} tokens in all versions asked", where=stage,
+            do="ask fewer --versions, or choose a model with a longer context",
+        )  # fmt: skip
+    reason = f"a version is longer than the model's context of {backend.info.context} tokens"
+    source = {prompt.item_id: prompt.source for prompt in wanted}
+    totals = {name: sum(1 for s in source.values() if s == name) for name in dict.fromkeys(source.values())}
+    counts = tuple(
+        Count(stage, reason, name, n, of)
+        for name, of in totals.items()
+        if (n := sum(1 for item in out if source[item] == name))
+    )
+    return Asked(tuple(wanted[i] for i in kept), tuple(answers[i] for i in kept), counts)
+
+
+def by_source(asked: Sequence[Prompt]) -> str:
+    """Say how many prompts come from each source, in words."""
+    names = dict.fromkeys(prompt.source for prompt in asked)
+    return ", ".join(f"{name} {sum(1 for p in asked if p.source == name)}" for name in names)
+
+
+def _unparsed(answered: Sequence[Response]) -> tuple[Count, ...]:
+    """Count answers in words that held no rating."""
+    out: list[Count] = []
+    for source in dict.fromkeys(a.source for a in answered):
+        mine = [a for a in answered if a.source == source]
+        n = sum(1 for a in mine if a.text is not None and a.rating is None)
+        if n:
+            out.append(Count("rate", "no label in the greedy answer", source, n, len(mine)))
+    return tuple(out)

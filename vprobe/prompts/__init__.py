@@ -1,0 +1,263 @@
+"""Items become chat text, token ids and exact token spans; knows tokenizers, no model.
+
+A span is found by rendering the chat twice, once with a marker in place of the message; searching for the text itself
+would find the wrong place when a response repeats the query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vprobe.prompts import _encoding
+from vprobe.prompts._encoding import Coded
+from vprobe.errors import InputError, unknown
+from vprobe.types import Answers, Benchmark, Item, Mark, Message, Prompt, Span, Template, Tokens
+
+RESPONSE = "response"
+_DATE = (("%d", "26"), ("%m", "07"), ("%b", "Jul"), ("%B", "July"), ("%Y", "2024"), ("%y", "24"), ("%A", "Friday"))
+"""Templates that print today's date get this one, so that two days give the same tokens."""
+_CLOCK = (
+    "{%- macro strftime_now(f) -%}{{ f" + "".join(f"|replace('{a}','{b}')" for a, b in _DATE) + " }}{%- endmacro %}"
+)
+_MARKER = "\ue0f1\ue0f2\ue0f3"
+
+
+def render(benchmark: Benchmark, *, template: str) -> tuple[Prompt, ...]:
+    """Turn every item into the chat a model is shown.
+
+    Args:
+        benchmark: The items and their wordings.
+        template: "response" (the query, then the response as the model's turn) or the name of a rating version.
+
+    Raises:
+        InputError: Unknown template, or a form of item it has no wording for.
+    """
+    if template == RESPONSE:
+        return tuple(_said(item) for item in benchmark.items)
+    if template not in benchmark.versions:
+        raise unknown("template", template, (RESPONSE, *benchmark.versions), where=f"benchmark {benchmark.name}")
+    by_form = {t.form: t for t in benchmark.templates if t.name == template}
+    missing = sorted({item.form for item in benchmark.items} - set(by_form))
+    if missing:
+        raise InputError(f"template {template} has no wording for {missing[0]!r} items", where=benchmark.name)
+    return tuple(_asked(item, by_form[item.form]) for item in benchmark.items)
+
+
+def _said(item: Item) -> Prompt:
+    query = f"{item.title}\n\n{item.text}" if item.title else item.text
+    marks = (Mark("content", 0, 0, len(query)), Mark("response", 1, 0, len(item.response)))
+    messages = (Message("user", query), Message("assistant", item.response))
+    return Prompt(f"{item.id}/{RESPONSE}", item.id, item.group, item.source, RESPONSE, messages, marks)
+
+
+def _asked(item: Item, template: Template) -> Prompt:
+    def fill(text: str) -> str:
+        return text.replace("{title}", item.title).replace("{text}", item.text).replace("{content}", item.response)
+
+    text = fill(template.text)
+    marks = [Mark("content", 0, 0, len(text))]
+    head, slot, _ = template.text.partition("{content}")
+    if slot:
+        start = len(fill(head))
+        marks.append(Mark("response", 0, start, start + len(item.response)))
+    block = _option_block(template)
+    if block:
+        marks.append(Mark("options", 0, len(fill(template.text[: block[0]])), len(fill(template.text[: block[1]]))))
+    prompt_id = f"{item.id}/{template.name}"
+    messages = (Message("user", text),)
+    return Prompt(prompt_id, item.id, item.group, item.source, template.name, messages, tuple(marks), template.options)
+
+
+def _option_block(template: Template) -> tuple[int, ...]:
+    """Return (start, end) of the list of options in a wording, empty when the wording does not list them."""
+    labels = [option.label for option in template.options]
+    block = "\n".join(labels)
+    start = template.text.rfind(block) if block else -1
+    if start >= 0:
+        return (start, start + len(block))
+    bullet = r"(?m)^[^\w\n]*(?:\w{1,2}[^\w\n]+)?"
+    lines = [list(re.finditer(f"{bullet}{re.escape(label)}[^\\w\\n]*$", template.text)) for label in labels]
+    if not lines or not all(lines):
+        return ()
+    return (min(found[-1].start() for found in lines), max(found[-1].end() for found in lines))
+
+
+def encode_text(tokenizer: Any, text: str, *, system: str = "") -> Tokens:
+    """Turn a message of one's own into token ids, ready for the model to answer.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer.
+        text: What the user says; with a model without chat template, the text to continue.
+        system: System message, may be empty.
+
+    Raises:
+        InputError: Empty text, or the chat template does not take these messages.
+    """
+    turns = (Message("system", system),) if system else ()
+    marks = (Mark("content", len(turns), 0, len(text)),)
+    if not text.strip():
+        raise InputError("empty text", where="prompt", expected="some text")
+    return encode(tokenizer, Prompt("text", "", "", "", "text", (*turns, Message("user", text)), marks))
+
+
+def encode(tokenizer: Any, prompt: Prompt) -> Tokens:
+    """Turn a prompt into token ids with the exact token spans of its marks.
+
+    With an assistant turn the ids stop after the response; without one they end where the model is to speak.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer; its chat template is used when it has one.
+        prompt: What to encode.
+
+    Raises:
+        InputError: An empty response, or a chat template that rewrites the messages.
+    """
+    layout = _lay_out(tokenizer, prompt.messages, "\n\n", "\n" if prompt.options else "")
+    coded = _coded(tokenizer, layout)
+    if prompt.messages[-1].role != "assistant":
+        return _tokens(prompt, layout, coded, len(coded.ids), len(coded.ids))
+    start, end = coded.cover(*_said_at(layout, prompt))
+    return _tokens(prompt, layout, coded, start, end)
+
+
+def encode_answers(tokenizer: Any, prompt: Prompt) -> Answers:
+    """Turn a rating prompt and its options into token ids, end of turn included in every option.
+
+    The end of turn keeps "not like me" apart from the beginning of "not like me at all".
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer.
+        prompt: A prompt with options.
+
+    Raises:
+        InputError: No options, two options that read the same, or no way to end a turn.
+    """
+    if not prompt.options:
+        raise InputError("no options to choose among", where=f"prompt {prompt.id}", do="use a rating template")
+    laid, coded, starts = [], [], []
+    for option in prompt.options:
+        said = replace(prompt, messages=(*prompt.messages, Message("assistant", option.label)))
+        layout = _lay_out(tokenizer, said.messages, "\n", "")
+        whole = _coded(tokenizer, layout)
+        start, end = whole.cover(*_said_at(layout, said))
+        laid.append(layout)
+        coded.append(replace(whole, ids=whole.ids[:end] + _turn_end(tokenizer, layout, whole, end)))
+        starts.append(start)
+    shared = 0
+    while shared < min(starts) and len({one.ids[shared] for one in coded}) == 1:
+        shared += 1
+    options = tuple(one.ids[shared:] for one in coded)
+    if len(set(options)) < len(options) or not shared:
+        raise InputError("two options have the same tokens", where=f"prompt {prompt.id}", expected="distinct options")
+    tokens = _tokens(prompt, laid[0], coded[0], shared, shared)
+    return Answers(tokens, options, tuple(o.label for o in prompt.options), tuple(o.rating for o in prompt.options))
+
+
+def _turn_end(tokenizer: Any, layout: _Layout, coded: Coded, end: int) -> tuple[int, ...]:
+    """Return the tokens that end a turn: up to the first special one after it, else all, else end of sequence."""
+    if layout.places[-1].end == len(layout.text):
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end-of-sequence token", where="options", do="use a chat model")
+        return (int(tokenizer.eos_token_id),)
+    suffix = coded.ids[end:]
+    special = {number for number, _ in _encoding.controls(tokenizer)}
+    cut = next((i for i, token in enumerate(suffix) if token in special), len(suffix) - 1)
+    return suffix[: cut + 1]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a message stands in the rendered text, and how many leading characters the template trimmed off it."""
+
+    start: int
+    end: int
+    trimmed: int
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A rendered chat; `chat` is False for plain text."""
+
+    text: str
+    places: tuple[_Place, ...]
+    chat: bool
+
+
+def _lay_out(tokenizer: Any, messages: Sequence[Message], before_answer: str, at_end: str) -> _Layout:
+    """Render messages by the chat template, or as plain text with the given joints when there is none."""
+    if tokenizer.chat_template:
+        text = _apply(tokenizer, messages)
+        return _Layout(text, tuple(_find(tokenizer, messages, i, text) for i in range(len(messages))), True)
+    text, places = "", []
+    for i, message in enumerate(messages):
+        if text:
+            text += before_answer if message.role == "assistant" and i == len(messages) - 1 else "\n\n"
+        places.append(_Place(len(text), len(text) + len(message.content), 0))
+        text += message.content
+    return _Layout(text if messages[-1].role == "assistant" else text + at_end, tuple(places), False)
+
+
+def _apply(tokenizer: Any, messages: Sequence[Message]) -> str:
+    from jinja2 import TemplateError
+
+    template = tokenizer.get_chat_template()
+    try:
+        return tokenizer.apply_chat_template(
+            [{"role": m.role, "content": m.content} for m in messages],
+            chat_template=_CLOCK + template if "strftime_now" in template else template,
+            tokenize=False,
+            add_generation_prompt=messages[-1].role != "assistant",
+            enable_thinking=False,  # a thinking model answers at once, as when its answers are scored
+            date_string="26 Jul 2024",
+        )
+    except TemplateError as error:
+        roles = ", ".join(m.role for m in messages)
+        hint = "drop the system message" if "system" in roles else "use a model with another chat template"
+        raise InputError(f"the chat template refuses: {error}", where=f"messages {roles}", do=hint) from error
+
+
+def _find(tokenizer: Any, messages: Sequence[Message], index: int, text: str) -> _Place:
+    """Find one message in the rendered text by rendering again with a marker in its place."""
+    content = messages[index].content
+    marked = _apply(tokenizer, [replace(m, content=_MARKER) if i == index else m for i, m in enumerate(messages)])
+    head, marker, tail = marked.partition(_MARKER)
+    end = len(text) - len(tail)
+    found = bool(marker) and _MARKER not in tail and len(head) <= end and text.startswith(head) and text.endswith(tail)
+    shown = text[len(head) : end]
+    leads = {content: 0, content.rstrip(): 0}
+    leads |= {kept: len(content) - len(content.lstrip()) for kept in (content.lstrip(), content.strip())}
+    if not found or shown not in leads or _MARKER in text:
+        raise InputError(
+            f"the chat template rewrites the {messages[index].role} message",
+            where=f"{content[:40]!r}",
+            expected="a template that shows each message once, as it is or trimmed",
+        )
+    return _Place(len(head), end, 0 if shown == content else leads[shown])
+
+
+def _coded(tokenizer: Any, layout: _Layout) -> Coded:
+    said = [(place.start, place.end) for place in layout.places]
+    return _encoding.encode(tokenizer, layout.text, said, start_token=not layout.chat)
+
+
+def _said_at(layout: _Layout, prompt: Prompt) -> tuple[int, int]:
+    place = layout.places[-1]
+    if not layout.text[place.start : place.end].strip():
+        raise InputError("empty response", where=f"prompt {prompt.id}", expected="some text in the assistant turn")
+    return place.start, place.end
+
+
+def _tokens(prompt: Prompt, layout: _Layout, coded: Coded, prompt_length: int, end: int) -> Tokens:
+    spans = []
+    for mark in prompt.marks:
+        place = layout.places[mark.message]
+        first = min(max(place.start + mark.start - place.trimmed, place.start), place.end)
+        last = min(max(place.start + mark.end - place.trimmed, place.start), place.end)
+        a, b = coded.cover(first, last)
+        if b > a:
+            spans.append(Span(mark.name, a, min(b, end)))
+    text = layout.text[: max((stop for _, stop in coded.offsets[:end]), default=0)]
+    return Tokens(prompt.id, coded.ids[:end], prompt_length, tuple(spans), text)

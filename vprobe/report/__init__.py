@@ -1,0 +1,7 @@
+"""One page and a set of figures from the tables of a run folder; computes nothing beyond layout."""
+
+from __future__ import annotations
+
+from vprobe.report.page import write
+
+__all__ = ["write"]

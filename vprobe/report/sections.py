@@ -1,0 +1,247 @@
+"""The sections of the page in order: how to read each, its figures and tables, or why it is empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vprobe.report import circumplex, dose, forest, grids, heatmap, profile, scatter
+from vprobe.report.forest import COMPARISONS
+from vprobe.report.grids import Grid
+from vprobe.report.style import Drawing
+from vprobe.report.tables import Tables, above_family
+
+RATE = "vprobe rate --model M --benchmark B --out RUN"
+PROBE = "vprobe probe RUN"
+AGREE = "vprobe agree RUN"
+SWEEP = "vprobe steer sweep --model M --run RUN --benchmark B"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure with its caption."""
+
+    drawing: Drawing
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page.
+
+    Args:
+        key: Anchor.
+        title: Heading.
+        reads: What it shows and how to read it, one or two plain sentences.
+        panels: Figures.
+        grids: Tables.
+        excuse: Why something is missing; empty when nothing is.
+        commands: What would make it.
+        footnote: Small print; may be empty.
+    """
+
+    key: str
+    title: str
+    reads: str
+    panels: tuple[Panel, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    excuse: str = ""
+    commands: tuple[str, ...] = ()
+    footnote: str = ""
+
+
+def build(tables: Tables) -> tuple[Section, ...]:
+    """Return every section after the headline, in the order of the report."""
+    parts = (_layers, _profile, _circle, _agreement, _doses, _map, _counts, _provenance)
+    return tuple(part(tables) for part in parts)
+
+
+def _missing(tables: Tables, *chain: tuple[str, str]) -> tuple[str, ...]:
+    """Return the commands of the tables that are not there, and always the last, in the order to run them."""
+    needed = [command for name, command in chain if name not in tables.present]
+    return tuple(dict.fromkeys((*needed, chain[-1][1])))
+
+
+def _layers(tables: Tables) -> Section:
+    fixed = tables.rows("probe~label", nested=False)
+    nested = tables.rows("probe~label", nested=True)
+    panels, excuse = [], ""
+    if fixed:
+        marked = any(above_family(row) for row in fixed)
+        frames = "Framed cells beat the family-wise null (p \N{LESS-THAN OR EQUAL TO} .05)."
+        frames = frames if marked else "No cell beats the family-wise null, so none is framed."
+        caption = (
+            f"Held-out within-query correlation of probe score and human label at every layer. {frames} Right: the "
+            "97.5 % quantile of each value's own null (smallest to largest over layers) and the ceiling that "
+            "label noise "
+            "sets. The best cell of a map is a choice made after looking; the nested estimate below is not."
+        )
+        panels.append(Panel(heatmap.draw(fixed), caption))
+    if nested:
+        caption = (
+            "Nested estimate: the layer is chosen by inner folds and scored once on queries not used for the "
+            "choice, one "
+            "panel per method. Coloured dot: above the null. Grey band: middle 95 % of the permutation null. "
+            "Black tick: ceiling."
+        )
+        panels.append(Panel(forest.draw(nested, "nested", by="method"), caption))
+    if not panels:
+        excuse = "No comparison of probes with labels is in this run yet."
+    elif not nested:
+        excuse = "This run has no nested estimate yet."
+    elif not fixed:
+        excuse = "This run has no estimates by layer yet."
+    return Section(
+        "layers",
+        "Where values can be read",
+        "This shows how well a linear probe, fitted on some queries, orders the responses to queries it never saw. "
+        "Compare each number with the null beside it before the colour, and with the ceiling before calling it small.",
+        tuple(panels),
+        grids.ends(tables),
+        excuse,
+        _missing(tables, ("scores", PROBE), ("agreement", AGREE)) if excuse else (),
+    )
+
+
+def _profile_commands(tables: Tables) -> tuple[str, ...]:
+    return _missing(tables, ("responses", RATE), ("scores", PROBE), ("profile", AGREE))
+
+
+def _profile(tables: Tables) -> Section:
+    rows = tables.profile
+    kinds = {row.kind for row in rows}
+    excuse = ""
+    if not rows:
+        excuse = "The value profile is not in this run yet."
+    elif len(kinds) < 2:
+        other = "probe-keyed" if "rating" in kinds else "rating-keyed"
+        excuse = f"The {other} profile is not in this run yet."
+    caption = (
+        "Filled dots: responses keyed by how human raters' values go with them. Hollow squares: keyed by the "
+        "model's own "
+        "held-out probe scores. Bars: 95 % intervals over queries. Right of zero, the model rates responses higher the "
+        "more they express the value."
+    )
+    return Section(
+        "profile",
+        "Value profile",
+        "This shows which values the model's ratings lean towards. The two kinds of points are two keys to the same "
+        "ratings: where they differ, the probe and the human labels mean different things.",
+        (Panel(profile.draw(rows), caption),) if rows else (),
+        (grids.profile(rows),) if rows else (),
+        excuse,
+        _profile_commands(tables) if excuse else (),
+    )
+
+
+def _circle(tables: Tables) -> Section:
+    rows = circumplex.fits(tables.profile)
+    excuse = "" if rows else "No profile estimate of a Schwartz value is in this run yet."
+    caption = (
+        "Distance from the centre is the profile estimate, the solid ring is zero, bars are 95 % intervals. "
+        "Conformity and "
+        "Tradition share one wedge and are drawn a little apart."
+    )
+    return Section(
+        "circle",
+        "Profile on Schwartz's circle",
+        "This shows the profile above at the values' angles, so that neighbours can be seen together. "
+        "It lays numbers out on a circle; it does not show that the model has one.",
+        (Panel(circumplex.draw(rows), caption),) if rows else (),
+        (),
+        excuse,
+        _profile_commands(tables) if excuse else (),
+        "A claim of circular structure needs its own null: label rows shuffled jointly over items and "
+        "carried through the "
+        "whole fit. Directions fitted on these labels inherit the labels' circle even when activations are random.",
+    )
+
+
+def _agreement(tables: Tables) -> Section:
+    shown = [comparison for comparison, _ in COMPARISONS if grids.headline(tables, comparison)]
+    behaviour = [row for c in ("probe~rating", "rating~label") for row in grids.headline(tables, c)]
+    caption = (
+        "The same reading as the nested estimate above, for the two comparisons that involve the model's own ratings."
+    )
+    panels = (Panel(forest.draw(behaviour, "agreement", by="comparison"), caption),) if behaviour else ()
+    absent = [f"{comparison} ({words})" for comparison, words in COMPARISONS if comparison not in shown]
+    excuse = "Not in this run yet: " + ", ".join(absent) + "." if absent else ""
+    commands = _missing(tables, ("responses", RATE), ("scores", PROBE), ("agreement", AGREE))
+    return Section(
+        "agreement",
+        "Agreement",
+        "This shows whether what is read inside the model, what the model answers and what people said order the same "
+        "responses alike. Read an estimate together with its null and its ceiling; n/a means that the number "
+        "does not exist.",
+        panels,
+        grids.agreements(tables, COMPARISONS),
+        excuse,
+        commands if absent else (),
+    )
+
+
+def _doses(tables: Tables) -> Section:
+    kinds = list(dict.fromkeys(row.positions for row in tables.doses))
+    caption = (
+        "Top: change of the ratings along the value's label; a real effect rises with strength and leaves "
+        "the range of both "
+        "null arms. Middle: mean shift of all ratings, a wish to say yes rather than a value. Bottom: total "
+        "probability of "
+        "the answer options; a fall means that the model is being damaged. Strength is the size of the change over the "
+        "median residual norm at the site."
+    )
+    panels = []
+    for place, positions in enumerate(kinds):
+        rows = [row for row in tables.doses if row.positions == positions]
+        name = "dose" if place == 0 else f"dose-{place + 1}"
+        panels.append(Panel(dose.draw(rows, name), f"Steered on {positions} tokens. {caption}"))
+    return Section(
+        "steering",
+        "Steering dose-response",
+        "This shows what adding a value's direction to the model's activations did to its ratings. "
+        "Vectors from shuffled labels and random vectors of the same size show what any push does.",
+        tuple(panels),
+        (grids.doses(tables.doses),) if tables.doses else (),
+        "" if tables.doses else "No steering sweep is in this run yet.",
+        () if tables.doses else _missing(tables, ("scores", PROBE), ("steering", SWEEP)),
+    )
+
+
+def _map(tables: Tables) -> Section:
+    caption = (
+        "One mark per response, coloured by the value of its largest loading in size; filled when the "
+        "loading is positive. "
+        "Only neighbourhoods mean something: distances between clouds, their sizes and the axes do not."
+    )
+    return Section(
+        "map",
+        "Map of the responses",
+        "This is a picture, not evidence: it shows which responses have similar activations, squeezed into "
+        "two dimensions.",
+        (Panel(scatter.draw(tables.points), caption),) if tables.points else (),
+        (),
+        "" if tables.points else "No map is in this run yet.",
+        () if tables.points else (PROBE,),
+    )
+
+
+def _counts(tables: Tables) -> Section:
+    info = tables.info
+    return Section(
+        "counts",
+        "Unscored and skipped",
+        "This shows what was left out, where and why. The findings speak only of what was used.",
+        (),
+        (grids.counts(info),) if any(one.n for one in info.counts) else (),
+        "" if any(one.n for one in info.counts) else "No stage recorded anything as left out.",
+    )
+
+
+def _provenance(tables: Tables) -> Section:
+    return Section(
+        "provenance",
+        "Provenance",
+        "This shows what the run was made with, so that it can be made again. Times and machines are kept in "
+        "timing.json only.",
+        (),
+        grids.provenance(tables),
+    )

@@ -1,0 +1,139 @@
+"""What the report reads: the tables of a run folder, any of which may not be there yet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vprobe import store
+from vprobe.types import Agreement, Benchmark, DoseRow, Item, MapPoint, ProfileRow, Response, RunInfo, ScoreRow
+
+NAMES = (
+    "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
+    "steering", "map",
+)  # fmt: skip
+NESTED = "nested"
+ALPHA = 0.05
+"""The level at which a cell is marked and a sentence says "above the null"."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables of a run; an empty tuple where one is missing.
+
+    Args:
+        info: The manifest.
+        present: Names of the tables that are there.
+        data: The benchmark's items and where they come from; None before they are stored.
+        scores: Rows of `scores`.
+        agreement: Rows of `agreement`.
+        profile: Rows of `profile`.
+        doses: Rows of `steering`.
+        points: Rows of `map`.
+        responses: Rows of `responses`.
+        recorded: Whether activations were recorded.
+    """
+
+    info: RunInfo
+    present: tuple[str, ...]
+    data: Benchmark | None = None
+    scores: tuple[ScoreRow, ...] = ()
+    agreement: tuple[Agreement, ...] = ()
+    profile: tuple[ProfileRow, ...] = ()
+    doses: tuple[DoseRow, ...] = ()
+    points: tuple[MapPoint, ...] = ()
+    responses: tuple[Response, ...] = ()
+    recorded: bool = False
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items, in file order."""
+        return self.data.items if self.data else ()
+
+    def rows(self, comparison: str, *, nested: bool | None = None) -> tuple[Agreement, ...]:
+        """Return the item-level rows of one comparison.
+
+        Args:
+            comparison: Such as "probe~label".
+            nested: True for rows whose site inner folds chose, False for rows at a fixed site, None for all.
+        """
+        rows = [row for row in self.agreement if row.level == "item" and row.comparison == comparison]
+        return tuple(row for row in rows if nested is None or (row.site == NESTED) is nested)
+
+
+@dataclass(frozen=True)
+class Use:
+    """How many items of one source were there, recorded and rated.
+
+    Args:
+        source: Where the queries came from.
+        items: In the benchmark.
+        recorded: Whose activations were read; None when none were.
+        rated: That the model rated; None when it was not asked.
+    """
+
+    source: str
+    items: int
+    recorded: int | None
+    rated: int | None
+
+
+def read(folder: Path) -> Tables:
+    """Read every table that is there.
+
+    Args:
+        folder: A run folder.
+
+    Raises:
+        StoreError: Not a run folder, or a table is damaged.
+    """
+    info = store.load_info(folder)
+    present = tuple(name for name in NAMES if store.has(folder, name))
+
+    def rows(name: str, cls: type) -> tuple:
+        return tuple(store.load_rows(folder, name, cls)) if name in present else ()
+
+    return Tables(
+        info=info,
+        present=present,
+        data=store.load_items(folder) if "items" in present else None,
+        scores=rows("scores", ScoreRow),
+        agreement=rows("agreement", Agreement),
+        profile=rows("profile", ProfileRow),
+        doses=rows("steering", DoseRow),
+        points=rows("map", MapPoint),
+        responses=rows("responses", Response),
+        recorded="extract" in store.stages(folder),
+    )
+
+
+def above(row: Agreement) -> bool:
+    """Whether a row lies above its null: family-wise where there is a family, single where there is none."""
+    p = row.p if math.isnan(row.p_family) else row.p_family
+    return bool(p <= ALPHA and row.estimate > 0)
+
+
+def above_family(row: Agreement) -> bool:
+    """Whether a row lies above the null of the largest statistic of its family."""
+    return bool(row.p_family <= ALPHA and row.estimate > 0)
+
+
+def usage(tables: Tables) -> tuple[Use, ...]:
+    """Return, by source, how many items there are and how many of them each stage used."""
+    out = []
+    for source in dict.fromkeys(item.source for item in tables.items):
+        items = sum(item.source == source for item in tables.items)
+        skipped = sum(c.n for c in tables.info.counts if c.stage == "extract" and c.source == source)
+        rated = len({r.item_id for r in tables.responses if r.source == source})
+        recorded = items - skipped if tables.recorded else None
+        out.append(Use(source, items, recorded, rated if tables.responses else None))
+    return tuple(out)
+
+
+def frames(folder: Path, tables: Tables) -> tuple[tuple[str, pd.DataFrame], ...]:
+    """Return every table as pandas, by name, for the copies a program can read."""
+    counts = pd.DataFrame([vars(one) for one in tables.info.counts], columns=["stage", "reason", "source", "n", "of"])
+    return (*((name, store.table(folder, name)) for name in tables.present), ("counts", counts))

@@ -1,0 +1,220 @@
+"""A model's answers to rating prompts: option log-probs and greedy text; what cannot be read stays without a rating."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vprobe import batching, store
+from vprobe import prompts as shelf
+from vprobe.backends import Backend
+from vprobe.errors import InputError, ModelError
+from vprobe.types import Answers, Option, Prompt, Response, Steering
+
+MAX_NEW_TOKENS = 16
+"""Room for the longest option and a little talk around it."""
+NO_LABEL = "no label in the answer"
+NOT_ASKED = "no text was asked for"
+NO_ROOM = "no room left in the context for an answer"
+
+
+Progress = Callable[[int, int], None]
+OnBatch = Callable[[tuple[Response, ...]], None]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    greedy: bool
+    max_new_tokens: int
+    batch_tokens: int
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a text says, read as one of the options.
+
+    Args:
+        rating: The option's number; None when no option was found.
+        reason: Why there is none; None when there is one.
+    """
+
+    rating: float | None
+    reason: str | None
+
+
+def parse(text: str, options: Sequence[Option]) -> Parsed:
+    """Read an answer as one of the options: the longest label it contains, the earlier one among equally long.
+
+    Case and spacing do not count. An answer that is exactly a label contains no longer one, so the rule covers it.
+
+    Args:
+        text: What the model wrote.
+        options: The answers it could choose among.
+
+    Source: Han et al. (2025), Value Portrait, released answer parser.
+    """
+    plain = _plain(text)
+    found = [option for option in options if _plain(option.label) and _plain(option.label) in plain]
+    if not found:
+        return Parsed(None, NO_LABEL)
+    longest = max(found, key=lambda option: len(_plain(option.label)))  # the earlier one on ties
+    return Parsed(longest.rating, None)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def collect(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    *,
+    greedy: bool = False,
+    answers: Sequence[Answers] | None = None,
+    batch_tokens: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    steering: Sequence[Steering] = (),
+    folder: Path | None = None,
+    on_batch: OnBatch | None = None,
+    progress: Progress | None = None,
+) -> tuple[Response, ...]:
+    """Ask a model for its ratings, in batches of similar length; results are in the order of the prompts.
+
+    With a run folder every finished batch is kept there at once, and an interrupted call goes on where it stopped.
+    Hand the result to `store.save_responses`, which writes the table and drops what was kept on the way.
+
+    Args:
+        backend: The model.
+        prompts: Rating prompts.
+        greedy: Also let the model write its answer, and parse it.
+        answers: The prompts with their options as tokens, in the same order; encoded here when None.
+        batch_tokens: Most tokens in a batch; what suits the device when None.
+        max_new_tokens: Longest greedy answer, tokens; less where the context leaves less room.
+        steering: Changes made while the model runs.
+        folder: The run folder; None keeps nothing on the way.
+        on_batch: Given the answers of every new batch as it ends.
+        progress: Called with prompts done and prompts in all.
+
+    Raises:
+        InputError: A prompt without options, two prompts of one id, or no room for an answer asked for.
+        ModelError: A log-probability that is NaN.
+        StoreError: The disk is full, or the folder holds unfinished answers to something else.
+    """
+    _require_options(prompts)
+    if max_new_tokens < 1:
+        raise InputError(f"{max_new_tokens} new tokens", where="rate", expected="at least 1")
+    if answers is None:
+        answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
+    settings = _Settings(greedy, max_new_tokens, batch_tokens or backend.default_batch_tokens)
+    if folder is None:
+        return _collect(backend, prompts, answers, settings, steering, (), on_batch, progress)
+    if steering:
+        raise InputError("steered answers are not resumable", where="rate", do="leave the folder out")
+    shown = [repr((prompt, one)) for prompt, one in zip(prompts, answers, strict=True)]
+    asked = [repr(settings), backend.device.partition(":")[0], *shown]
+    with store.ResponseLog(folder, model=backend.info, asked=asked) as log:
+
+        def keep(fresh: tuple[Response, ...]) -> None:
+            log.append(fresh)
+            if on_batch is not None:
+                on_batch(fresh)
+
+        return _collect(backend, prompts, answers, settings, (), log.done, keep, progress)
+
+
+def _collect(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Answers],
+    settings: _Settings,
+    steering: Sequence[Steering],
+    done: Sequence[Response],
+    on_batch: OnBatch | None,
+    progress: Progress | None,
+) -> tuple[Response, ...]:
+    """Ask what `done` does not answer, batch by batch."""
+    sizes = [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
+    kept = {response.prompt_id: response for response in done}
+    for batch in batching.plan(sizes, settings.batch_tokens):
+        rows = [prompts[i] for i in batch]
+        if not all(prompt.id in kept for prompt in rows):
+            fresh = _ask(backend, rows, [answers[i] for i in batch], settings, steering)
+            if on_batch is not None:
+                on_batch(fresh)
+            kept.update((response.prompt_id, response) for response in fresh)
+        if progress is not None:
+            progress(sum(prompt.id in kept for prompt in prompts), len(prompts))
+    return tuple(kept[prompt.id] for prompt in prompts)
+
+
+def _require_options(prompts: Sequence[Prompt]) -> None:
+    seen: set[str] = set()
+    for prompt in prompts:
+        if not prompt.options:
+            raise InputError("no options to choose among", where=f"prompt {prompt.id}", do="use a rating template")
+        if prompt.id in seen:
+            raise InputError(f"prompt {prompt.id} is there twice", where="rate", expected="unique prompt ids")
+        seen.add(prompt.id)
+
+
+def _ask(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Answers],
+    settings: _Settings,
+    steering: Sequence[Steering],
+) -> tuple[Response, ...]:
+    """Return the answers to one batch of prompts."""
+    logprobs = backend.choose(answers, steering=steering)
+    for prompt, row in zip(prompts, logprobs, strict=True):
+        if any(math.isnan(one) for one in row):
+            raise ModelError(
+                "the log-probability of an option is NaN",
+                where=f"prompt {prompt.id}",
+                do="run the model with --dtype float32",
+            )
+    texts: list[str | None] = [None] * len(prompts)
+    if settings.greedy:
+        texts = _write(backend, prompts, settings.max_new_tokens, steering)
+    without = NO_ROOM if settings.greedy else NOT_ASKED
+    return tuple(
+        _response(prompt, one, tuple(float(value) for value in row), text, without)
+        for prompt, one, row, text in zip(prompts, answers, logprobs, texts, strict=True)
+    )
+
+
+def _write(
+    backend: Backend, prompts: Sequence[Prompt], max_new_tokens: int, steering: Sequence[Steering]
+) -> list[str | None]:
+    """Return greedy texts; prompts with less room than `max_new_tokens` go alone, so that they shorten nobody else."""
+    encoded = [shelf.encode(backend.tokenizer, prompt) for prompt in prompts]
+    room = [min(max_new_tokens, backend.info.context - len(tokens.ids)) for tokens in encoded]
+    together = [i for i, n in enumerate(room) if n == max_new_tokens]
+    alone = [[i] for i, n in enumerate(room) if 0 < n < max_new_tokens]
+    texts: list[str | None] = [None] * len(prompts)
+    for rows in ([together] if together else []) + alone:
+        asked = [encoded[i] for i in rows]
+        written = backend.generate(asked, max_new_tokens=room[rows[0]], temperature=0.0, steering=steering)
+        for i, one in zip(rows, written, strict=True):
+            texts[i] = one.text
+    return texts
+
+
+def _response(
+    prompt: Prompt, answers: Answers, logprobs: tuple[float, ...], text: str | None, without: str
+) -> Response:
+    parsed = Parsed(None, without) if text is None else parse(text, prompt.options)
+    return Response(
+        prompt_id=prompt.id,
+        item_id=prompt.item_id,
+        group=prompt.group,
+        source=prompt.source,
+        template=prompt.template,
+        ratings=answers.ratings,
+        logprobs=logprobs,
+        text=text,
+        rating=parsed.rating,
+        reason=parsed.reason,
+    )

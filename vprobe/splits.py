@@ -1,0 +1,49 @@
+"""Folds that never divide a query: responses to one query share their words, and a probe must not profit from that."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vprobe import stats
+from vprobe.errors import RefusedError
+from vprobe.types import Fold
+
+
+def by_group(groups: stats.Groups, *, k: int = 5, seed: int) -> tuple[Fold, ...]:
+    """Divide samples into k folds of whole groups, at random and of about equal size.
+
+    Args:
+        groups: The query of each sample.
+        k: Folds.
+        seed: Seed of the shuffle; the order of the samples does not matter.
+
+    Raises:
+        RefusedError: Fewer groups than folds.
+    """
+    return _folds(stats.fold_of(groups, k, seed=seed), k)
+
+
+def by_row(n: int, *, k: int = 5, seed: int, unsafe: bool = False) -> tuple[Fold, ...]:
+    """Divide samples into k folds one by one. Wrong for grouped samples: it makes noise look like a result.
+
+    Args:
+        n: Samples.
+        k: Folds.
+        seed: Seed of the shuffle.
+        unsafe: True to do it nevertheless, to show how wrong it is.
+
+    Raises:
+        RefusedError: `unsafe` is not True, or fewer samples than folds.
+    """
+    if not unsafe:
+        raise RefusedError(
+            "folds that divide queries",
+            where="split by row",
+            expected="whole queries on one side",
+            do="use by_group; unsafe=True is for demonstrating the error only",
+        )
+    return _folds(stats.fold_of(np.arange(n), k, seed=seed), k)
+
+
+def _folds(fold: np.ndarray, k: int) -> tuple[Fold, ...]:
+    return tuple(Fold(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k))

@@ -1,0 +1,56 @@
+"""A run folder on disk: tables, activations, the manifest. No other room opens these files.
+
+* `run.json`: what the run was made with, and the SHA-256 of its activations.
+* `timing.json`: the only file with clock or host.
+* `items`, `loadings`, `reliability`, `responses`, `scores`, `agreement`, ... as `.parquet`.
+* `activations/`: `<position>/<site>.safetensors`, `index.jsonl` (what each row is) and `journal` (finished batches).
+* `directions.safetensors` with `directions.parquet`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vprobe.store.layout import RecordingPlan, Sample
+from vprobe.store.manifest import check_run, load_info, save_info, stages, timed
+from vprobe.store.partial import ResponseLog, save_responses
+from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recording
+from vprobe.store.records import load_directions, load_items, save_directions, save_items
+from vprobe.store.tables import has_table, load_rows, save_rows, table
+from vprobe.store.writer import SYNC_SECONDS, ActivationWriter
+
+__all__ = [
+    "SYNC_SECONDS",
+    "ActivationWriter",
+    "Recording",
+    "RecordingPlan",
+    "ResponseLog",
+    "Sample",
+    "check_run",
+    "has",
+    "load_activations",
+    "load_directions",
+    "load_info",
+    "load_items",
+    "load_rows",
+    "load_samples",
+    "recording",
+    "save_directions",
+    "save_info",
+    "save_items",
+    "save_responses",
+    "save_rows",
+    "stages",
+    "table",
+    "timed",
+]
+
+
+def has(folder: Path, name: str) -> bool:
+    """Tell whether a run holds something.
+
+    Args:
+        folder: The run folder.
+        name: A table's name, or "activations" for a finished recording.
+    """
+    return has_activations(folder) if name == "activations" else has_table(folder, name)

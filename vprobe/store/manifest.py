@@ -1,0 +1,241 @@
+"""The manifest `run.json`: what a run was made with; and `timing.json`, the only file with clock or host."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any
+
+from vprobe.errors import StoreError
+from vprobe.store._files import write_atomic
+from vprobe.types import Count, ModelInfo, RunInfo
+
+FORMAT = 1
+STAGES = ("extract", "rate", "probe", "steer", "agree", "report")
+PLACES = ("out", "run", "folder")
+"""Configuration names that say where a run lies; left out, so that the same run elsewhere has the same bytes."""
+_TEXTS = ("prompt",)
+_MARKS = (
+    "activations",
+    "responses.partial.jsonl",
+    "timing.json",
+    "items.parquet",
+    "responses.parquet",
+    "directions.parquet",
+)
+
+
+def check_run(folder: Path) -> None:
+    """Make sure a folder is a run folder this version can read.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        StoreError: Missing, not a run folder, of a newer format, or with an unreadable manifest.
+    """
+    read(folder)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the manifest as read from disk; only the kind and format when no stage has finished yet."""
+    if not folder.is_dir():
+        raise StoreError(
+            "no such folder", where=str(folder), expected="a run folder", do="make one with vprobe extract"
+        )
+    path = folder / "run.json"
+    if not path.exists():
+        if any((folder / mark).exists() for mark in _MARKS):
+            return {"format": FORMAT, "kind": "vprobe run", "model": None, "stages": {}}
+        raise StoreError(
+            "not a run folder: it has no run.json",
+            where=str(folder),
+            do="name the folder of a run, or for --out a new or empty one",
+        )
+    try:
+        content = json.loads(path.read_bytes())
+        version, kind, stages = content["format"], content["kind"], content["stages"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"unreadable manifest: {error!r}",
+            where=str(path),
+            expected="the JSON that vprobe wrote",
+            do="restore the file from a copy, or make the run again in another folder",
+        ) from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise StoreError(
+            f"run format {version}",
+            where=str(path),
+            expected=f"at most {FORMAT}",
+            do="install a newer vprobe to read this run",
+        )
+    if kind != "vprobe run" or not isinstance(stages, dict):
+        raise StoreError(f"kind {kind!r}", where=str(path), expected="a manifest of a vprobe run")
+    return content
+
+
+def read_or_new(folder: Path) -> dict[str, Any]:
+    """Return the manifest, or an empty one when the folder is new or empty; anything else there is not ours to fill."""
+    if not folder.exists() or (folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())):
+        return {"format": FORMAT, "kind": "vprobe run", "model": None, "stages": {}}
+    if not folder.is_dir():
+        raise StoreError("a file, not a folder", where=str(folder), do="choose another --out folder")
+    return read(folder)
+
+
+def write(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write the manifest: sorted, indented, whole."""
+    write_atomic(folder / "run.json", _json(content))
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    try:
+        text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"a setting cannot be written: {error}", where="run.json", expected="finite numbers, texts and lists"
+        ) from error
+    return (text + "\n").encode()
+
+
+def require_model(content: Mapping[str, Any], model: ModelInfo, folder: Path) -> None:
+    """Make sure a run holds no results of another model.
+
+    Args:
+        content: The manifest.
+        model: The model about to be used.
+        folder: Named in the error.
+
+    Raises:
+        StoreError: Another model is recorded; both are named.
+    """
+    known = content.get("model")
+    if known and known["fingerprint"] != model.fingerprint:
+        raise StoreError(
+            f"this run is of model {known['name']} ({known['fingerprint'][:12]}), "
+            f"now asked for {model.name} ({model.fingerprint[:12]})",
+            where=str(folder),
+            expected="one model per run folder",
+            do=f"give another --out folder for {model.name}",
+        )
+
+
+def save_info(folder: Path, info: RunInfo, stage: str) -> None:
+    """Record what a stage was made with; other stages of the run stay as they are.
+
+    Args:
+        folder: The run folder, made when missing.
+        info: What the stage was made with. Where the run lies is left out, of local paths the last part is kept.
+        stage: Such as "extract", "rate", "probe", "steer" or "agree".
+
+    Raises:
+        StoreError: The folder is no run folder, or holds another model.
+    """
+    content = read_or_new(folder)
+    if info.model is not None:
+        require_model(content, info.model, folder)
+        content["model"] = dataclasses.asdict(info.model)
+    files = content["stages"].get(stage, {}).get("files")
+    content["stages"][stage] = {
+        "config": {name: _plain(name, value) for name, value in info.config if name not in PLACES},
+        "vprobe": info.vprobe,
+        "commit": info.commit,
+        "versions": dict(info.versions),
+        "seed": info.seed,
+        "data": dict(info.data),
+        "counts": [dataclasses.asdict(count) for count in info.counts],
+    } | ({} if files is None else {"files": files})
+    write(folder, content)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a setting as JSON has it, with the machine's own folders taken out."""
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, str) and name not in _TEXTS and value.startswith(("/", "./", "../", "~/")):
+        return PurePath(value).name
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(name, one) for one in value]
+    return value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(one) for one in value) if isinstance(value, list) else value
+
+
+def stages(folder: Path) -> tuple[str, ...]:
+    """List the finished stages of a run, in the order they are made.
+
+    Args:
+        folder: The run folder.
+    """
+    names = [name for name, part in read(folder)["stages"].items() if "config" in part]
+    return tuple(sorted(names, key=lambda name: (STAGES.index(name) if name in STAGES else len(STAGES), name)))
+
+
+def load_info(folder: Path, stage: str = "") -> RunInfo:
+    """Return what a run was made with.
+
+    Args:
+        folder: The run folder.
+        stage: One stage only; all stages together when empty. Where stages differ in a setting the later one is
+            returned, in the order extract, rate, probe, steer, agree.
+
+    Raises:
+        StoreError: Not a run folder, or the stage was not finished.
+    """
+    content, known = read(folder), stages(folder)
+    if not known or (stage and stage not in known):
+        raise StoreError(
+            f"no finished stage {stage}".strip(),
+            where=str(folder),
+            expected="one of " + ", ".join(known) if known else "at least one finished stage",
+            do=f"run vprobe {stage or 'extract'}",
+        )
+    parts = [content["stages"][name] for name in ((stage,) if stage else known)]
+    merged: dict[str, dict[str, Any]] = {key: {} for key in ("config", "versions", "data")}
+    for part in parts:
+        for key, into in merged.items():
+            into.update(part[key])
+    return RunInfo(
+        config=tuple((name, _tupled(value)) for name, value in sorted(merged["config"].items())),
+        vprobe=parts[-1]["vprobe"],
+        commit=parts[-1]["commit"],
+        versions=tuple(sorted(merged["versions"].items())),
+        model=ModelInfo(**content["model"]) if content.get("model") else None,
+        seed=parts[-1]["seed"],
+        data=tuple(sorted(merged["data"].items())),
+        counts=tuple(Count(**count) for part in parts for count in part["counts"]),
+    )
+
+
+@contextmanager
+def timed(folder: Path, stage: str, *, device: str = "") -> Iterator[None]:
+    """Note in `timing.json` when a stage started and ended, and on what; nothing is noted when it fails.
+
+    Args:
+        folder: The run folder.
+        stage: Name of the stage.
+        device: Device the model ran on; empty when none did.
+    """
+    start, tick = datetime.datetime.now(datetime.UTC), time.monotonic()
+    yield
+    seconds, path = time.monotonic() - tick, folder / "timing.json"
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # it holds nothing a result depends on
+        content = {}
+    content[stage] = {
+        "start": start.isoformat(timespec="seconds"),
+        "end": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "host": platform.node(),
+        "device": device,
+    }
+    write_atomic(path, _json(content))
