@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -182,10 +183,17 @@ def test_dying_before_any_single_disk_call_leaves_a_run_that_resumes_to_the_same
 # Refusals.
 
 
+def in_bfloat16() -> FakeBackend:
+    backend = FakeBackend()
+    backend.info = dataclasses.replace(backend.info, dtype="bfloat16")
+    return backend
+
+
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
         ({"backend": FakeBackend(fingerprint="b" * 64, name="other")}, "fake.*other"),
+        ({"backend": in_bfloat16()}, "dtype float32, now bfloat16"),
         ({"sites": SITES[:2]}, "sites"),
         ({"positions": POSITIONS[:1]}, "positions"),
         ({"batch_tokens": 20}, "batch-tokens 48, now 20"),
@@ -208,6 +216,17 @@ def test_an_unfinished_recording_of_another_model_is_refused_too(tmp_path):
         extract(tmp_path, first)
     with pytest.raises(StoreError, match=r"model fake .*now other"):
         extract(tmp_path, FakeBackend(fingerprint="b" * 64, name="other"))
+
+
+def test_prompts_of_the_same_names_with_other_words_are_other_prompts(tmp_path):
+    extract(tmp_path, FakeBackend())
+    made = prompts(30)
+    tokens = [encode(FakeBackend().tokenizer, prompt) for prompt in made]
+    other = [dataclasses.replace(tokens[0], ids=(*tokens[0].ids[:-1], 5)), *tokens[1:]]
+    given = {"sites": SITES, "positions": POSITIONS, "folder": tmp_path}
+    activations.record(FakeBackend(), made, tokens, **given)
+    with pytest.raises(StoreError, match="other settings: prompts"):
+        activations.record(FakeBackend(), made, other, **given)
 
 
 def test_numbers_that_are_not_finite_are_refused_with_site_and_prompt(tmp_path):

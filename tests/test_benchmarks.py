@@ -282,6 +282,12 @@ def test_reliability_finds_planted_signal_and_none_where_there_is_none(signal: f
     assert (found > 0.5) if signal else (found < 0.15)
 
 
+def test_ranks_share_their_mean_among_equals() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(1, 7, (2, 3, 30)).astype(float)
+    np.testing.assert_allclose(_reliability.unit_ranks(a) @ _reliability.unit_ranks(b).T, correlate(a, b), atol=1e-12)
+
+
 def test_an_item_rated_alike_by_all_is_refused() -> None:
     with pytest.raises(InputError, match="all ratings of an item are equal"):
         _reliability.unit_ranks(np.array([[3.0, 3.0, 3.0]]))

@@ -125,7 +125,7 @@ def test_importing_the_front_door_loads_nothing_heavy() -> None:
         "import sys, vprobe, vprobe.cli, vprobe.__main__\n"
         "heavy = {'torch','transformers','numpy','pandas','scipy','sklearn','matplotlib','umap','pyarrow'}\n"
         "heavy &= set(sys.modules)\n"
-        "sys.exit(', '.join(sorted(heavy)))"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -135,7 +135,7 @@ def test_analysis_rooms_load_without_torch() -> None:
     code = (
         "import sys\n"
         "import vprobe.directions, vprobe.scores, vprobe.agreement, vprobe.controls, vprobe.store, vprobe.report\n"
-        "sys.exit(', '.join(sorted({'torch','transformers'} & set(sys.modules))))"
+        "sys.exit(', '.join(sorted({'torch','transformers'} & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
-
 from tests import tiny
+from transformers import AutoTokenizer
 from vprobe import prompts
 from vprobe.errors import InputError
 from vprobe.prompts import _encoding

@@ -7,12 +7,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from vprobe import report, store
 from vprobe import values as words
 from vprobe.errors import StoreError
+from vprobe.report import style
 from vprobe.types import (
     Agreement,
     Benchmark,
@@ -511,9 +513,9 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         report.write(tmp_path)
 
 
-def test_drawing_leaves_the_callers_settings_alone(full: Path) -> None:
-    import matplotlib as mpl
-
-    before = dict(mpl.rcParams)
-    report.write(full)
-    assert dict(mpl.rcParams) == before
+def test_drawing_leaves_the_callers_settings_alone() -> None:
+    with mpl.rc_context({"font.size": 17.0, "svg.hashsalt": "mine"}):
+        before = dict(mpl.rcParams)
+        with style.drawing():
+            assert mpl.rcParams["font.size"] != 17.0
+        assert dict(mpl.rcParams) == before

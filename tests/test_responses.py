@@ -168,6 +168,15 @@ def test_a_line_torn_by_a_kill_is_asked_again_and_nothing_before_it(tmp_path, cu
     assert len(second.calls) >= 1
 
 
+def test_a_second_interruption_after_a_torn_line_loses_nothing_either(tmp_path):
+    _stopped(tmp_path)
+    path = tmp_path / PARTIAL
+    path.write_bytes(path.read_bytes()[:-5])
+    second, third = _stopped(tmp_path, after=2), rater()
+    _rate(tmp_path, third)
+    assert not set(second.calls) & set(third.calls)
+
+
 def test_every_kept_answer_is_on_disk_as_soon_as_its_batch_ends(tmp_path):
     seen: list[int] = []
 

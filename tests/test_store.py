@@ -70,8 +70,8 @@ def test_site_files_are_plain_safetensors_that_other_readers_open(run):
     with safe_open(run / SHARD, "np") as file:
         assert file.metadata() == {"position": "response_mean", "site": "resid_post.2", "model": "a" * 64}
         assert file.get_slice("x").get_shape() == [30, 8]
-    head = int.from_bytes((run / SHARD).read_bytes()[:8], "little")
-    assert (8 + head) % 8 == 0
+    for path in (run / "activations").rglob("*.safetensors"):
+        assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0, "numbers are not aligned"
 
 
 def test_one_site_is_mapped_and_not_copied_and_nobody_can_write_to_it(run):
@@ -382,6 +382,36 @@ def test_a_missing_damaged_or_foreign_table_is_named(tmp_path):
             store.load_rows(tmp_path, "scores", ScoreRow)
         with pytest.raises(StoreError, match=r"scores\.parquet"):
             store.table(tmp_path, "scores")
+
+
+def test_no_flipped_byte_changes_a_row_unnoticed(tmp_path):
+    rows = tuple(_score(i, i / 7) for i in range(40))
+    store.save_info(tmp_path, info(), "probe")
+    store.save_rows(tmp_path, "scores", rows)
+    path = tmp_path / "scores.parquet"
+    data, noticed = path.read_bytes(), 0
+    for at in range(0, len(data), 3):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x11]) + data[at + 1 :])
+        try:
+            assert store.load_rows(tmp_path, "scores", ScoreRow) == rows, at
+        except StoreError:
+            noticed += 1
+    assert noticed > len(data) / 12
+
+
+def test_a_table_keeps_its_old_content_until_the_new_one_stands(tmp_path, monkeypatch):
+    store.save_info(tmp_path, info(), "probe")
+    store.save_rows(tmp_path, "scores", [_score(0, 1.0)])
+    before = tree(tmp_path)
+    real = Path.replace
+
+    def look(path, target):
+        assert tree(tmp_path)["scores.parquet"] == before["scores.parquet"] and path.stat().st_size > 0
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    store.save_rows(tmp_path, "scores", [_score(0, 2.0)])
+    assert tree(tmp_path) != before and tree(tmp_path).keys() == before.keys()
 
 
 def test_a_write_that_fails_leaves_the_old_table(tmp_path, monkeypatch):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from vprobe import stats
+from vprobe.errors import RefusedError
 
 
 def shuffle_labels(
@@ -88,6 +91,29 @@ def matched_directions(
     # Normal weights on centred samples have covariance X'X = n S; no d_model x d_model root is needed.
     weights = np.random.default_rng(seed).standard_normal((draws, len(x)))
     return _unit(weights @ stats.centre(np.asarray(x, dtype=np.float64), groups))
+
+
+def text_features(texts: Sequence[str]) -> Float[np.ndarray, "sample feature"]:
+    """Count words and word pairs, weighted by how rare they are: what a probe can do without any model.
+
+    A probe of a model is worth telling only where it beats the same probe on these. The vocabulary is taken from all
+    texts, labels are not seen.
+
+    Args:
+        texts: One per sample.
+
+    Raises:
+        RefusedError: No word stands in two texts, so nothing can be learned from words.
+
+    Source: scikit-learn `TfidfVectorizer`, unigrams and bigrams, sublinear counts.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        found = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(texts)
+    except ValueError as error:
+        raise RefusedError(f"no common words: {error}", where="text baseline") from None
+    return np.asarray(found.todense(), dtype=np.float64)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ class _Trace:
 
     entered: tuple[tuple[Tensor, ...], ...]
     left: tuple[tuple[Any, ...], ...]
-    inner: tuple[tuple[tuple[nn.Module, Tensor, Any], ...], ...]
+    inner: tuple[tuple[tuple[nn.Module, Any, Any], ...], ...]
     after: tuple[tuple[Tensor, Any], ...]
     hidden: tuple[Tensor, ...]
 
@@ -116,7 +116,7 @@ class _Trace:
 def _trace(base: Any, parent: nn.Module, blocks: Sequence[nn.Module], ids: Tensor, name: str) -> _Trace:
     entered: list[list[Tensor]] = [[] for _ in blocks]
     left: list[list[Any]] = [[] for _ in blocks]
-    inner: list[list[tuple[nn.Module, Tensor, Any]]] = [[] for _ in blocks]
+    inner: list[list[tuple[nn.Module, Any, Any]]] = [[] for _ in blocks]
     after: list[tuple[Tensor, Any]] = []
     handles = []
     for i, block in enumerate(blocks):
@@ -141,8 +141,9 @@ def _trace(base: Any, parent: nn.Module, blocks: Sequence[nn.Module], ids: Tenso
     finally:
         for handle in handles:
             handle.remove()
-    seen = [tuple(map(tuple, part)) for part in (entered, left, inner)]
-    return _Trace(seen[0], seen[1], seen[2], tuple(after), tuple(hidden))
+    return _Trace(
+        tuple(map(tuple, entered)), tuple(map(tuple, left)), tuple(map(tuple, inner)), tuple(after), tuple(hidden)
+    )
 
 
 def _check_stream(trace: _Trace, name: str) -> None:

@@ -24,7 +24,7 @@ def share(
     the block alike. It needs no drawing: under such exchanges labels i and j of a block of n raters have covariance
     rho_ij / (n - 1), with rho_ij the rank correlation of the two items' ratings, whatever the value; labels of
     different blocks have none. Both variances are taken around the means of `centre`. Split-half figures run lower,
-    by up to .09 on Value Portrait: a ceiling from here errs towards too high, and agreement over ceiling towards too low.
+    by up to .09 on Value Portrait: a ceiling from here errs high, and agreement over ceiling errs low.
 
     Args:
         labels: Rank correlations between an item's ratings and the raters' scores on a value.

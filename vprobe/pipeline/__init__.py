@@ -67,7 +67,7 @@ def demo(out: Path, *, seed: int = 0, tell: Tell = quiet) -> Stage:
         model=str(model),
         benchmark=("everyday",),
         versions=("v1", "v1_reversed"),
-        method=("mean-difference", "covariance"),
+        method=("mean-difference", "ridge"),
         out=str(out),
         seed=seed,
         steer_limit=0,

@@ -10,13 +10,13 @@ import numpy as np
 from vprobe import agreement, controls, scores, store
 from vprobe.config import RunConfig
 from vprobe.pipeline._common import Stage, Tell, info, quiet
-from vprobe.pipeline._find import REFITTED, Keyed, Study, keyed, nested, study
+from vprobe.pipeline._find import REFITTED, nested, of_probe
 from vprobe.pipeline._lookup import as_probed, save_agreement
+from vprobe.pipeline._study import LABEL_UNIT, Keyed, Study, keyed, study
 from vprobe.types import Agreement, ProfileRow, Response, Scores
 from vprobe.values import SCHWARTZ
 
 SHUFFLED = "ratings shuffled within queries"
-LABEL_UNIT = "correlation over raters, or key"
 
 
 def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
@@ -41,7 +41,7 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         if known and probed:
             more, probe_keyed = _on_probes(known, behavior.expected, probed.method, config, tell)
             rows, profiles = rows + more, profiles + probe_keyed
-        save_agreement(folder, rows, keep=lambda row: row.comparison == "probe~label" and row.level == "item")
+        save_agreement(folder, rows, keep=of_probe)
         store.save_rows(folder, "profile", profiles, ProfileRow)
         store.save_info(folder, info(config, None, ()), "agree")
     facts = (

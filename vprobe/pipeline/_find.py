@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
-from vprobe import agreement, controls, directions, registry, scores, splits, stats, store
+from vprobe import agreement, controls, directions, registry, scores, stats, store
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
-from vprobe.pipeline._common import Stage, Tell, chosen_values, info, quiet
+from vprobe.pipeline._common import Stage, Tell, info, quiet
 from vprobe.pipeline._lookup import save_agreement
+from vprobe.pipeline._study import LABEL_UNIT, Study, study
 from vprobe.types import (
-    Activations,
     Agreement,
-    Benchmark,
     Direction,
-    Fold,
     MapPoint,
     ScoreRow,
     Scores,
@@ -31,60 +26,18 @@ from vprobe.types import (
 )
 from vprobe.values import SCHWARTZ
 
+TEXT = "text~label"
 REFITTED = "label rows shuffled jointly, probes refitted"
 
 
 @dataclass(frozen=True)
-class Keyed:
-    """Items with the labels and queries every comparison needs, aligned by row."""
+class Probed:
+    """What one method gave: agreement with the labels, held-out scores, the sites picked and the directions."""
 
-    benchmark: Benchmark
-    item_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    values: tuple[str, ...]
-    y: Float[np.ndarray, "sample value"]
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a probing study rests on: activations beside keyed items, folds by query, label rows shuffled jointly."""
-
-    keyed: Keyed
-    acts: Activations
-    folds: tuple[Fold, ...]
-    shuffled: Float[np.ndarray, "draw sample value"]
-
-    @property
-    def columns(self) -> Float[np.ndarray, "sample column"]:
-        """Real labels, then every shuffled copy, as one set of columns."""
-        return controls.stack(self.keyed.y, self.shuffled)
-
-
-def keyed(folder: Path, item_ids: tuple[str, ...], names: Sequence[str]) -> Keyed:
-    """Look up labels and queries of items of a run.
-
-    Raises:
-        InputError: A name that is no value and no family, or no value the benchmark knows.
-    """
-    benchmark = store.load_items(folder)
-    values = chosen_values(names, benchmark.values)
-    return Keyed(benchmark, item_ids, benchmark.groups(item_ids), values, benchmark.loadings(item_ids, values))
-
-
-def study(folder: Path, config: RunConfig) -> Study:
-    """Open what a run recorded, with labels, folds by query, and label rows shuffled jointly.
-
-    Raises:
-        StoreError: The run has no finished activations.
-        InputError: Unknown values, or fewer queries than folds.
-    """
-    at = store.recording(folder)
-    wanted = config.positions[0]
-    acts = store.load_activations(folder, wanted if wanted in at.positions else at.positions[0])
-    known = keyed(folder, tuple(sample.item_id for sample in store.load_samples(folder)), config.values)
-    folds = splits.by_group(known.groups, k=config.folds, seed=config.seed)
-    shuffled = controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)
-    return Study(known, acts, folds, shuffled)
+    rows: tuple[Agreement, ...]
+    scores: tuple[ScoreRow, ...]
+    picks: tuple[SitePick, ...]
+    directions: tuple[Direction, ...]
 
 
 def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
@@ -101,58 +54,53 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
     for method in config.method:
         registry.load("vprobe.directions", method, kind="method")
     known = study(folder, config)
-    norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
-    rows: list[Agreement] = []
-    kept: list[ScoreRow] = []
-    picks: list[SitePick] = []
-    fitted: list[Direction] = []
+    items = known.keyed
+    found: list[Probed] = []
     with store.timed(folder, "probe"):
         for number, method in enumerate(config.method):
             tell("probe", number, len(config.method))
-            found = nested(known, method, config.seed)
-            rows += [*_cells(known, method, config), *_nested_rows(known, found, method, config)]
-            real = Scores(
-                found.scores[:, : len(known.keyed.values)],
-                known.keyed.item_ids,
-                known.keyed.values,
-                "probe",
-                scores.PROBE_UNIT,
-            )
-            kept += scores.rows(real, known.keyed.groups, method=method, site="nested")
-            picks += _picks(known, found, method)
-            vectors = directions.fit_all(
-                known.acts,
-                known.keyed.benchmark,
-                known.keyed.item_ids,
-                method=method,
-                values=known.keyed.values,
-                seed=config.seed,
-            )
-            fitted += [dataclasses.replace(one, unit=norms.get(str(one.site), math.nan)) for one in vectors]
+            found.append(_probed(known, method, config))
         tell("probe", len(config.method), len(config.method))
-        labels = Scores(
-            known.keyed.y, known.keyed.item_ids, known.keyed.values, "label", "correlation over raters, or key"
-        )
-        kept += scores.rows(labels, known.keyed.groups)
+        labels = Scores(items.y, items.item_ids, items.values, "label", LABEL_UNIT)
+        picks = [pick for one in found for pick in one.picks]
+        norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
+        fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
         store.save_directions(folder, fitted)
-        store.save_rows(folder, "scores", kept, ScoreRow)
+        kept = [row for one in found for row in one.scores]
+        store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
         store.save_rows(folder, "picks", picks, SitePick)
         store.save_rows(folder, "map", _map(known, picks, config.seed), MapPoint)
-        save_agreement(folder, rows, keep=lambda row: row.comparison != "probe~label" or row.level != "item")
+        rows = [*(row for one in found for row in one.rows), *_text_rows(known, config)]
+        save_agreement(folder, rows, keep=lambda row: not of_probe(row))
         store.save_info(folder, info(config, None, ()), "probe")
-    asked, made = len(config.method) * len(known.keyed.values) * len(known.acts.sites), len(fitted)
+    asked = len(config.method) * len(items.values) * len(known.acts.sites)
     facts = (
-        ("items", len(known.keyed.item_ids)),
-        ("queries", len(set(known.keyed.groups))),
-        ("directions", f"{made} of {asked}"),
+        ("items", len(items.item_ids)),
+        ("queries", len(set(items.groups))),
+        ("directions", f"{len(fitted)} of {asked}"),
         ("position", known.acts.position),
         ("null draws", config.draws),
     )
     return Stage("probe", folder, facts)
 
 
+def _probed(known: Study, method: str, config: RunConfig) -> Probed:
+    items = known.keyed
+    found = nested(known, method, config.seed)
+    real = Scores(found.scores[:, : len(items.values)], items.item_ids, items.values, "probe", scores.PROBE_UNIT)
+    vectors = directions.fit_all(
+        known.acts, items.benchmark, items.item_ids, method=method, values=items.values, seed=config.seed
+    )
+    return Probed(
+        (*_cells(known, method, config), *_nested_rows(known, found, method, config)),
+        scores.rows(real, items.groups, method=method, site="nested"),
+        tuple(_picks(known, found, method)),
+        vectors,
+    )
+
+
 def nested(known: Study, method: str, seed: int) -> directions.Nested:
-    """Return held-out scores of the real labels and of every shuffled copy, sites picked on inner folds column by column."""
+    """Return held-out scores of the real and the shuffled labels, sites picked on inner folds column by column."""
     xs = known.acts.x.transpose(1, 0, 2)
     return directions.nested(xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed)
 
@@ -194,6 +142,32 @@ def _nested_rows(known: Study, found: directions.Nested, method: str, config: Ru
         values=known.keyed.values,
         sites=["nested"] * len(known.keyed.values),
         method=method,
+        reliability=known.keyed.benchmark.reliability,
+        seed=config.seed,
+    )
+
+
+def of_probe(row: Agreement) -> bool:
+    """Tell whether a row of the agreement table is made by `probe`; the others are made by `agree`."""
+    return row.level == "item" and row.comparison in ("probe~label", TEXT)
+
+
+def _text_rows(known: Study, config: RunConfig) -> tuple[Agreement, ...]:
+    """The same labels from words alone, by ridge on the same folds: the baseline every probe must beat."""
+    items = known.keyed.benchmark.pick(known.keyed.item_ids)
+    x = controls.text_features([f"{item.title} {item.text} {item.response}" for item in items])
+    k = len(known.keyed.values)
+    held = directions.held_out(x, known.columns, known.keyed.groups, known.folds, method="ridge", seed=config.seed)
+    by_draw = controls.unstack(held, k)
+    null = agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups)
+    return agreement.measure(
+        by_draw[0],
+        known.keyed.y,
+        known.keyed.groups,
+        [agreement.Null(REFITTED, null)],
+        comparison=TEXT,
+        values=known.keyed.values,
+        method="words",
         reliability=known.keyed.benchmark.reliability,
         seed=config.seed,
     )

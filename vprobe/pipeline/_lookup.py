@@ -58,10 +58,7 @@ def save_agreement(folder: Path, rows: list[Agreement], *, keep: Callable[[Agree
     """Replace the rows a stage makes anew and keep those of the other stage."""
     old = store.load_rows(folder, "agreement", Agreement) if store.has(folder, "agreement") else ()
     merged = [row for row in old if keep(row)] + rows
-    order = {"item": 0, "profile": 1}
-    store.save_rows(
-        folder,
-        "agreement",
-        sorted(merged, key=lambda r: (order.get(r.level, 2), r.comparison != "probe~label")),
-        Agreement,
-    )
+    first = ("probe~label", "text~label", "rating~label", "probe~rating")
+    place = {name: number for number, name in enumerate(first)}
+    merged.sort(key=lambda row: (row.level != "item", place.get(row.comparison, len(first))))
+    store.save_rows(folder, "agreement", merged, Agreement)

@@ -17,9 +17,9 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
-from vprobe.pipeline._find import Study, study
 from vprobe.pipeline._lookup import as_probed, direction, picked_site
 from vprobe.pipeline._read import Asked, ask, fitting
+from vprobe.pipeline._study import Study, study
 from vprobe.types import Agreement, Benchmark, Direction, DoseRow, Prompt, Scores, Site, SiteNorm, SitePick, Steering
 from vprobe.values import SCHWARTZ, find
 

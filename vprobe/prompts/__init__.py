@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vprobe.errors import InputError, unknown
 from vprobe.prompts import _encoding
 from vprobe.prompts._encoding import Coded
-from vprobe.errors import InputError, unknown
 from vprobe.types import Answers, Benchmark, Item, Mark, Message, Prompt, Span, Template, Tokens
 
 RESPONSE = "response"

@@ -138,8 +138,8 @@ def _protected(tokenizer: Any, coded: Coded, text: str, said: Sequence[tuple[int
     ends += range(at + 1, len(text) + 1)
     renamed = "".join([*pieces, text[at:]])
     raw = copy.engine.encode(renamed, add_special_tokens=False)
-    real: dict[int, int] = {copy.engine.token_to_id(name): number for name, number in copy.numbers}
-    ids = tuple(int(real.get(number, number)) for number in raw.ids)
+    real = {copy.engine.token_to_id(name): number for name, number in copy.numbers}
+    ids = tuple(real[number] if number in real else number for number in raw.ids)
     spans = _spans(tokenizer, renamed, raw, ids)
     safe = Coded(ids, tuple((begins[a], ends[b - 1] if b > a else begins[a]) for a, b in spans))
     if _inside(tokenizer, safe, text, said, written=False):

@@ -169,7 +169,9 @@ def blank(height: float, width: float = WIDTH, *, apart: float = 0.02) -> Figure
         width: Inches; the page's own width when not given.
         apart: Space between panels, share of a panel.
     """
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=apart, hspace=apart))
+    return Figure(
+        figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=apart, hspace=apart)
+    )
 
 
 def finish(figure: Figure, name: str, alt: str) -> Drawing:

@@ -1,0 +1,233 @@
+"""The command line as a user meets it: the story in small, and every kind of bad input answered in words."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests import tiny
+
+from vprobe import __main__ as front
+from vprobe import store
+
+QUICK = ("--limit", "10")
+
+
+@dataclass(frozen=True)
+class Said:
+    """Exit code and what was printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture()
+def vprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Run the command line in this process."""
+
+    def call(*words: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["vprobe", *(str(word) for word in words)])
+        code = 0
+        try:
+            front.main()
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else int(bool(done.code))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build("llama", tmp_path_factory.mktemp("model") / "llama", style="chatml")
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build("llama", tmp_path_factory.mktemp("model") / "other", style="chatml", seed=1)
+
+
+@pytest.fixture()
+def run(vprobe, model: Path, tmp_path: Path) -> Path:
+    """A run with activations, as small as can be."""
+    said = vprobe("extract", "--model", model, "--benchmark", "everyday", "--out", tmp_path / "run", *QUICK)
+    assert said.code == 0, said.err
+    return tmp_path / "run"
+
+
+def test_the_story_goes_command_by_command(vprobe, model: Path, run: Path) -> None:
+    asked = ("--model", model, "--benchmark", "everyday")
+    rated = vprobe("rate", *asked, "--out", run, *QUICK, "--versions", "v1,v1_reversed")
+    assert rated.code == 0, rated.err
+    probed = vprobe("probe", run, "--method", "mean-difference", "--draws", "20")
+    assert probed.code == 0, probed.err
+    assert "null 95 %" in probed.out and "ceiling" in probed.out
+    agreed = vprobe("agree", run, "--draws", "20", "--json")
+    assert agreed.code == 0 and json.loads(agreed.out)[0]["stage"] == "agree"
+    swept = vprobe("steer", "sweep", "--model", model, "--run", run, "--benchmark", "everyday", "--values", "benevolence",
+                   "--strengths", "-0.5,0,0.5", "--null-draws", "2", "--limit", "1")  # fmt: skip
+    assert swept.code == 0, swept.err
+    assert "mean shift" in swept.out
+    told = vprobe("steer", "--model", model, "--run", run, "--value", "benevolence", "--strength", "0.2", "--prompt",
+                  "what now?", "--max-new-tokens", "4", "--json")  # fmt: skip
+    assert told.code == 0 and set(json.loads(told.out)[0]) >= {"base", "steered", "coefficient", "site"}
+    page = vprobe("report", run)
+    assert page.code == 0 and (run / "report.html").stat().st_size > 10_000
+
+
+def test_help_names_every_command_and_usage_errors_exit_2(vprobe) -> None:
+    said = vprobe("--help")
+    for name in ("demo", "data", "extract", "rate", "probe", "steer", "agree", "report", "run", "doctor"):
+        assert name in said.out
+    assert vprobe("extract", "--nonsense").code == 2
+    assert vprobe("extract", "--out", "x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "{tmp}/none"), "none"),
+        (("--model", "{tmp}"), "config.json"),
+        (("--layers", "7"), "layer"),
+        (("--sites", "residpost:all"), "resid_post"),
+        (("--benchmark", "everydy"), "everyday"),
+        (("--positions", "response_men"), "response_mean"),
+        (("--dtype", "float31"), "float32"),
+        (("--too-long", "cut"), "skip"),
+        (("--template", "v11"), "v1"),
+        (("--backend", "hg"), "hf"),
+        (("--limit", "-3"), "limit"),
+    ],
+)
+def test_bad_options_of_extract_are_answered_in_words(vprobe, model: Path, tmp_path: Path, words, message) -> None:
+    given = {"--model": str(model), "--benchmark": "everyday", "--out": str(tmp_path / "run"), "--limit": "5"}
+    given[words[0]] = words[1].replace("{tmp}", str(tmp_path))
+    said = vprobe("extract", *(part for pair in given.items() for part in pair))
+    assert said.code == 1, said.out + said.err
+    assert message in said.err
+    assert "expected" in said.err or "to do" in said.err
+
+
+def test_an_unknown_value_names_the_nearest(vprobe, model: Path, run: Path) -> None:
+    said = vprobe("probe", run, "--values", "benevolance", "--draws", "5")
+    assert said.code == 1 and "benevolence" in said.err
+    assert vprobe("probe", run, "--method", "mean-difference", "--draws", "5").code == 0
+    said = vprobe("steer", "--model", model, "--run", run, "--value", "pwer")
+    assert said.code == 1 and "power" in said.err
+
+
+def test_an_empty_prompt_is_refused(vprobe, model: Path, run: Path) -> None:
+    assert vprobe("probe", run, "--method", "mean-difference", "--draws", "5").code == 0
+    said = vprobe("steer", "--model", model, "--run", run, "--value", "power", "--prompt", "  ")
+    assert said.code == 1 and "empty prompt" in said.err
+
+
+def test_a_run_of_another_model_is_refused(vprobe, model: Path, other_model: Path, run: Path) -> None:
+    said = vprobe("extract", "--model", other_model, "--benchmark", "everyday", "--out", run, *QUICK)
+    assert said.code == 1 and "other" in said.err and "llama" in said.err
+    assert vprobe("probe", run, "--method", "mean-difference", "--draws", "5").code == 0
+    said = vprobe("steer", "--model", other_model, "--run", run, "--value", "power", "--prompt", "hello")
+    assert said.code == 1 and "model" in said.err
+
+
+def test_a_corrupt_shard_is_named(vprobe, run: Path) -> None:
+    shard = next((run / "activations" / "response_mean").glob("*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-5] ^= 0xFF
+    shard.write_bytes(data)
+    said = vprobe("probe", run, "--draws", "5")
+    assert said.code == 1 and shard.name in said.err
+
+
+def test_a_folder_that_is_no_run_is_named(vprobe, tmp_path: Path) -> None:
+    for command in ("probe", "agree", "report"):
+        said = vprobe(command, tmp_path)
+        assert said.code == 1 and str(tmp_path) in said.err
+
+
+def test_a_model_without_chat_template_is_read_as_plain_text(vprobe, tmp_path: Path) -> None:
+    plain = tiny.build("llama", tmp_path / "plain", style="plain")
+    said = vprobe("extract", "--model", plain, "--benchmark", "everyday", "--out", tmp_path / "run", *QUICK)
+    assert said.code == 0, said.err
+
+
+def test_a_context_too_short_is_a_counted_skip_or_an_error_and_never_a_cut(vprobe, model: Path, tmp_path: Path) -> None:
+    short = shutil.copytree(model, tmp_path / "short")
+    config = json.loads((short / "config.json").read_text())
+    lengths = _lengths(vprobe, model, tmp_path)
+    config["max_position_embeddings"] = sorted(lengths)[len(lengths) // 2]
+    (short / "config.json").write_text(json.dumps(config))
+    asked = ("extract", "--model", short, "--benchmark", "everyday", *QUICK)
+    said = vprobe(*asked, "--out", tmp_path / "skip", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert sum(row["n"] for row in found["left_out"]) == len(lengths) - found["samples"] > 0
+    assert sum(count.n for count in store.load_info(tmp_path / "skip").counts) == len(lengths) - found["samples"]
+    said = vprobe(*asked, "--out", tmp_path / "error", "--too-long", "error")
+    assert said.code == 1 and "too-long" in said.err
+    config["max_position_embeddings"] = 8
+    (short / "config.json").write_text(json.dumps(config))
+    said = vprobe(*asked, "--out", tmp_path / "none")
+    assert said.code == 1 and "context" in said.err
+
+
+def _lengths(vprobe, model: Path, tmp_path: Path) -> list[int]:
+    said = vprobe("extract", "--model", model, "--benchmark", "everyday", "--out", tmp_path / "all", *QUICK)
+    assert said.code == 0, said.err
+    return [sample.n_tokens for sample in store.load_samples(tmp_path / "all")]
+
+
+@pytest.fixture()
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_before_any_work(vprobe, model: Path, small_disk: Path) -> None:
+    said = vprobe("extract", "--model", model, "--benchmark", "everyday", "--out", small_disk / "run")
+    assert said.code == 1 and "--out" in said.err, said.err
+
+
+def test_data_list_says_what_is_here_and_under_which_licence(vprobe) -> None:
+    said = vprobe("data", "list", "--json")
+    found = {entry["name"]: entry for entry in json.loads(said.out)}
+    assert found["everyday"]["state"] == "complete" and found["value-portrait"]["state"] == "absent"
+    assert all(entry["licence"] and entry["citation"] for entry in found.values())
+    said = vprobe("extract", "--model", "x", "--benchmark", "value-portrait", "--out", "y")
+    assert said.code == 1 and "vprobe data get value-portrait" in said.err
+
+
+def test_doctor_says_what_would_run(vprobe) -> None:
+    found = json.loads(vprobe("doctor", "--json").out)
+    assert found["auto"]["device"] in [device["name"] for device in found["devices"]]
+    assert found["versions"]["torch"] and "hf" in found["backends"]
+
+
+def test_two_runs_with_one_seed_are_the_same_bytes_except_timing(vprobe, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'benchmark = ["everyday"]\nversions = ["v1"]\nlimit = 12\ndraws = 10\nmethod = ["mean-difference"]\n'
+        'steer_versions = ["v1"]\nstrengths = [0.5]\nnull_draws = 2\nsteer_limit = 2\n'
+    )
+    for name in ("one", "two"):
+        said = vprobe("run", tmp_path / "c.toml", "--model", model, "--out", tmp_path / name)
+        assert said.code == 0, said.err
+    files = [
+        sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*") if p.is_file()) for n in ("one", "two")
+    ]
+    assert files[0] == files[1] and len(files[0]) > 15
+    differ = [str(p) for p in files[0] if (tmp_path / "one" / p).read_bytes() != (tmp_path / "two" / p).read_bytes()]
+    assert differ == ["timing.json"]

@@ -1,0 +1,70 @@
+"""What probing and agreement rest on: a run's items with labels and queries, and its activations beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import controls, splits, store
+from vprobe.config import RunConfig
+from vprobe.pipeline._common import chosen_values
+from vprobe.types import Activations, Benchmark, Fold
+
+LABEL_UNIT = "correlation over raters, or key"
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Items with the labels and queries every comparison needs, aligned by row."""
+
+    benchmark: Benchmark
+    item_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    values: tuple[str, ...]
+    y: Float[np.ndarray, "sample value"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a probing study rests on: activations beside keyed items, folds by query, label rows shuffled jointly."""
+
+    keyed: Keyed
+    acts: Activations
+    folds: tuple[Fold, ...]
+    shuffled: Float[np.ndarray, "draw sample value"]
+
+    @property
+    def columns(self) -> Float[np.ndarray, "sample column"]:
+        """Real labels, then every shuffled copy, as one set of columns."""
+        return controls.stack(self.keyed.y, self.shuffled)
+
+
+def keyed(folder: Path, item_ids: tuple[str, ...], names: Sequence[str]) -> Keyed:
+    """Look up labels and queries of items of a run.
+
+    Raises:
+        InputError: A name that is no value and no family, or no value the benchmark knows.
+    """
+    benchmark = store.load_items(folder)
+    values = chosen_values(names, benchmark.values)
+    return Keyed(benchmark, item_ids, benchmark.groups(item_ids), values, benchmark.loadings(item_ids, values))
+
+
+def study(folder: Path, config: RunConfig) -> Study:
+    """Open what a run recorded, with labels, folds by query, and label rows shuffled jointly.
+
+    Raises:
+        StoreError: The run has no finished activations.
+        InputError: Unknown values, or fewer queries than folds.
+    """
+    at = store.recording(folder)
+    wanted = config.positions[0]
+    acts = store.load_activations(folder, wanted if wanted in at.positions else at.positions[0])
+    known = keyed(folder, tuple(sample.item_id for sample in store.load_samples(folder)), config.values)
+    folds = splits.by_group(known.groups, k=config.folds, seed=config.seed)
+    shuffled = controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)
+    return Study(known, acts, folds, shuffled)

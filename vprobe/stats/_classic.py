@@ -1,0 +1,146 @@
+"""Correlations, reliability and the cosine of a circle, thin over scipy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats as scipy_stats
+
+from vprobe.errors import InputError, RefusedError
+from vprobe.stats._groups import within_r
+
+LEAST_RELIABILITY = 0.2
+"""Below this a correlation is not corrected for label noise: the correction would be mostly noise itself."""
+
+
+@dataclass(frozen=True)
+class Icc:
+    """The six intraclass correlations of Shrout & Fleiss; a trailing k is for the mean of all k columns."""
+
+    icc1: float
+    icc2: float
+    icc3: float
+    icc1k: float
+    icc2k: float
+    icc3k: float
+
+
+@dataclass(frozen=True)
+class CosineFit:
+    """Least-squares fit of `mean + amplitude * cos(angle - peak)`.
+
+    Args:
+        mean: Level, in units of the numbers fitted.
+        amplitude: Half the distance from trough to peak, same units.
+        peak: Angle of the highest point, degrees from 0 to 360.
+        r2: Share of variance explained; NaN when the numbers do not vary.
+    """
+
+    mean: float
+    amplitude: float
+    peak: float
+    r2: float
+
+
+def pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Return Pearson's r over the pairs that are known; NaN below 3 pairs or when a side is constant."""
+    return float(within_r(x[:, None], y[:, None], np.zeros(len(x), dtype=np.int64))[0]) if len(x) else math.nan
+
+
+def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Return Spearman's rho (mean ranks for ties) over the pairs that are known; NaN as for `pearson`."""
+    known = np.isfinite(x) & np.isfinite(y)
+    return pearson(scipy_stats.rankdata(x[known]), scipy_stats.rankdata(y[known]))
+
+
+def fisher_mean(r: Float[np.ndarray, " n"]) -> float:
+    """Return the mean of correlations on Fisher's z scale; NaN are left out."""
+    known = r[np.isfinite(r)]
+    edge = 1.0 - 1e-15
+    return float(np.tanh(np.arctanh(np.clip(known, -edge, edge)).mean())) if len(known) else math.nan
+
+
+def spearman_brown(r: float, k: float = 2.0) -> float:
+    """Return the reliability of a measure k times as long, from the reliability `r` of one part.
+
+    Source: Spearman (1910) and Brown (1910), Brit. J. Psychol. 3.
+    """
+    lower = 1.0 + (k - 1.0) * r
+    return k * r / lower if lower > 0 else math.nan
+
+
+def disattenuate(r: float, reliability_x: float, reliability_y: float = 1.0) -> float:
+    """Return a correlation corrected for the noise of both measures.
+
+    Raises:
+        RefusedError: A reliability is not known or below `LEAST_RELIABILITY`.
+
+    Source: Spearman (1904), Am. J. Psychol. 15.
+    """
+    for reliability in (reliability_x, reliability_y):
+        if not reliability >= LEAST_RELIABILITY:
+            raise RefusedError(
+                f"reliability {reliability:.2f}",
+                where="correction for noise",
+                expected=f"at least {LEAST_RELIABILITY}",
+                do="report the uncorrected correlation and call the value unmeasurable",
+            )
+    return r / math.sqrt(reliability_x * reliability_y)
+
+
+def icc(x: Float[np.ndarray, "target rater"]) -> Icc:
+    """Return the six intraclass correlations of a complete table; all NaN when the table does not vary.
+
+    Args:
+        x: One row per target, one column per rater; rows with a NaN are left out.
+
+    Source: Shrout & Fleiss (1979), Psychol. Bull. 86, 420-428.
+    """
+    x = x[np.isfinite(x).all(axis=1)]
+    n, k = x.shape
+    if n < 2 or k < 2 or np.ptp(x) == 0:
+        return Icc(*[math.nan] * 6)
+    rows, columns, mean = x.mean(axis=1), x.mean(axis=0), x.mean()
+    between = k * float(((rows - mean) ** 2).sum()) / (n - 1)
+    raters = n * float(((columns - mean) ** 2).sum()) / (k - 1)
+    error = float(((x - rows[:, None] - columns + mean) ** 2).sum()) / ((n - 1) * (k - 1))
+    inside = float(((x - rows[:, None]) ** 2).sum()) / (n * (k - 1))
+
+    def share(top: float, bottom: float) -> float:
+        return top / bottom if bottom > 0 else math.nan
+
+    return Icc(
+        share(between - inside, between + (k - 1) * inside),
+        share(between - error, between + (k - 1) * error + k * (raters - error) / n),
+        share(between - error, between + (k - 1) * error),
+        share(between - inside, between),
+        share(between - error, between + (raters - error) / n),
+        share(between - error, between),
+    )
+
+
+def cosine_fit(y: Float[np.ndarray, " n"], angles: Float[np.ndarray, " n"]) -> CosineFit:
+    """Fit one cosine wave to numbers that stand at angles on a circle; NaN are left out.
+
+    Args:
+        y: Numbers, such as one steering effect per value.
+        angles: Degrees.
+
+    Raises:
+        InputError: Fewer than four numbers, or fewer than three different angles.
+
+    Source: Gurtman (1992), J. Pers. Soc. Psychol. 63 (structural summary).
+    """
+    known = np.isfinite(y)
+    y, turn = np.asarray(y, dtype=np.float64)[known], np.deg2rad(angles[known])
+    if len(y) < 4 or len(np.unique(np.round(np.mod(turn, 2 * np.pi), 9))) < 3:
+        raise InputError(f"{len(y)} numbers", where="cosine fit", expected="at least 4 at 3 or more different angles")
+    design = np.stack([np.ones_like(turn), np.cos(turn), np.sin(turn)], axis=1)
+    mean, a, b = np.linalg.lstsq(design, y, rcond=None)[0]
+    left = y - design @ np.array([mean, a, b])
+    total = float(((y - y.mean()) ** 2).sum())
+    r2 = 1.0 - float(left @ left) / total if total > 0 else math.nan
+    return CosineFit(float(mean), float(np.hypot(a, b)), float(np.rad2deg(np.arctan2(b, a)) % 360.0), r2)
