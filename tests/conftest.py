@@ -13,9 +13,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-install_import_hook("vprobe", "beartype.beartype")
-
 ROOT = Path(__file__).resolve().parent.parent
+ROOMS = sorted({path.stem for path in (ROOT / "vprobe").iterdir()} - {"__init__", "__main__", "__pycache__", "cli"})
+
+# Shapes and types are checked at run time in every room. The command line is typer's: it calls with types of its own.
+install_import_hook([f"vprobe.{room}" for room in ROOMS], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from vprobe import activations, store
 from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.types import Answers, Site
 
-from fake_backend import POSITIONS, SITES, FakeBackend, encode, extract, prompts
+from tests.fake_backend import POSITIONS, SITES, FakeBackend, encode, extract, prompts
 
 KILLS = int(os.environ.get("VPROBE_KILLS", "3"))
 HERE = Path(__file__).resolve().parent
@@ -99,7 +99,7 @@ def test_kill_9_at_random_moments_then_resume_gives_the_bytes_of_an_uninterrupte
     died = 0
     for kill in range(KILLS):
         folder = tmp_path / f"run{kill}"
-        command = [sys.executable, str(HERE / "fake_backend.py"), str(folder), "0.08"]
+        command = [sys.executable, "-m", "tests.fake_backend", str(folder), "0.08"]
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
         time.sleep((kill + draw.random()) / KILLS * 0.8)
@@ -113,8 +113,8 @@ def test_kill_9_at_random_moments_then_resume_gives_the_bytes_of_an_uninterrupte
 DIE = """
 import os, sys, tempfile
 from pathlib import Path
-sys.path[:0] = [{root!r}, {here!r}]
-from fake_backend import FakeBackend, extract
+sys.path.insert(0, {root!r})
+from tests.fake_backend import FakeBackend, extract
 
 left, deaths = 10**9, 0
 
@@ -174,7 +174,7 @@ print(deaths)
 
 @pytest.mark.parametrize("damaged", ["", "finished", "unfinished"])
 def test_dying_before_any_single_disk_call_leaves_a_run_that_resumes_to_the_same_bytes(damaged):
-    script = DIE.format(root=str(HERE.parent), here=str(HERE), damaged=damaged)
+    script = DIE.format(root=str(HERE.parent), damaged=damaged)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 40, "too few deaths to mean anything"

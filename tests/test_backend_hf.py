@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests import tiny
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 from vprobe import backends, prompts
 from vprobe.backends import _families, hf
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Answers, Direction, Mark, Message, Operation, Option, Prompt, Site, Steering, Tokens
+
+from tests import tiny
 
 torch.set_num_threads(1)
 REAL = ("tinytalk-3m", "craftgpt-5m", "stories260K")
@@ -290,7 +291,7 @@ def test_coefficient_zero_changes_no_bit(any_model: Case) -> None:
         assert a == b
 
 
-@pytest.mark.parametrize("coefficient, positions", [(0.0, "all"), (2.0, "after_prompt")])
+@pytest.mark.parametrize(("coefficient", "positions"), [(0.0, "all"), (2.0, "after_prompt")])
 def test_negative_zero_stays_where_nothing_is_added(one: Case, coefficient: float, positions: str) -> None:
     with torch.no_grad():
         one.engine._model.get_input_embeddings().weight.fill_(-0.0)
@@ -321,7 +322,7 @@ def reference_hook(bare: Any, steering: Steering | None, border: int) -> Iterato
     if steering is None:
         yield
         return
-    name = next(n for n in ("model.layers", "transformer.h", "gpt_neox.layers", "transformer.blocks", "model.decoder.layers") if _has(bare, n))
+    name = next(n for n in ("model.layers", "transformer.h", "gpt_neox.layers") if _has(bare, n))
     block = bare.get_submodule(f"{name}.{steering.at.layer}")
     vector = torch.tensor(np.array(steering.direction.vector))
 
@@ -638,11 +639,12 @@ def test_an_end_of_turn_only_the_template_knows_stops_generation(tmp_path: Path)
     words = tiny.tokenizer("chatml")
     words.eos_token = "<|endoftext|>"
     words.save_pretrained(folder)
+    (folder / "generation_config.json").write_text('{"eos_token_id": 2}')
     assert words.convert_tokens_to_ids("<|im_end|>") in hf.load(str(folder))._stops
 
 
 @pytest.mark.parametrize(
-    "breaking, message",
+    ("breaking", "message"),
     [
         (lambda f: shutil.rmtree(f), "no model folder"),
         (lambda f: (f / "config.json").unlink(), "no config.json"),

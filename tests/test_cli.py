@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests import tiny
-
 from vprobe import __main__ as front
-from vprobe import store
+from vprobe import benchmarks, store
+from vprobe.organism import train
+
+from tests import tiny
 
 QUICK = ("--limit", "10")
 
@@ -49,12 +50,16 @@ def vprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build("llama", tmp_path_factory.mktemp("model") / "llama", style="chatml")
+    return train.untrained(tmp_path_factory.mktemp("model") / "llama", words(), seed=0)
 
 
 @pytest.fixture(scope="module")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build("llama", tmp_path_factory.mktemp("model") / "other", style="chatml", seed=1)
+    return train.untrained(tmp_path_factory.mktemp("model") / "other", words(), seed=1)
+
+
+def words() -> list[str]:
+    return [f"{item.text} {item.response}" for item in benchmarks.load("everyday").items]
 
 
 @pytest.fixture()

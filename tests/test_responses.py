@@ -11,7 +11,7 @@ from vprobe import responses, store
 from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.types import Option, Response
 
-from fake_backend import OPTIONS, FakeBackend, encode, encode_answers, prompts
+from tests.fake_backend import OPTIONS, FakeBackend, encode, encode_answers, prompts
 
 ASKED = prompts(30, template="v1")
 PARTIAL = "responses.partial.jsonl"

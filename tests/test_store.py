@@ -32,7 +32,7 @@ from vprobe.types import (
     Site,
 )
 
-from fake_backend import SITES, FakeBackend, extract
+from tests.fake_backend import SITES, FakeBackend, extract
 
 SHARD = "activations/response_mean/resid_post.2.safetensors"
 
@@ -403,14 +403,16 @@ def test_a_table_keeps_its_old_content_until_the_new_one_stands(tmp_path, monkey
     store.save_info(tmp_path, info(), "probe")
     store.save_rows(tmp_path, "scores", [_score(0, 1.0)])
     before = tree(tmp_path)
-    real = Path.replace
+    real, seen = Path.replace, []
 
     def look(path, target):
+        seen.append(target.name)
         assert tree(tmp_path)["scores.parquet"] == before["scores.parquet"] and path.stat().st_size > 0
         return real(path, target)
 
     monkeypatch.setattr(Path, "replace", look)
     store.save_rows(tmp_path, "scores", [_score(0, 2.0)])
+    assert seen == ["scores.parquet"]
     assert tree(tmp_path) != before and tree(tmp_path).keys() == before.keys()
 
 
@@ -585,3 +587,10 @@ def test_only_the_timing_file_knows_clock_and_host(run):
     assert set(content["extract"]) == {"start", "end", "seconds", "host", "device"}
     assert content["extract"]["start"].endswith("+00:00")
     assert {name: data for name, data in tree(run).items() if name != "timing.json"} == before
+
+
+def test_every_field_of_a_direction_is_kept_with_it() -> None:
+    from vprobe.store import records
+
+    kept = {one.name for one in dataclasses.fields(records._DirectionRow)} - {"row"}
+    assert kept == {one.name for one in dataclasses.fields(Direction)} - {"vector"}

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.utils import logging as hub_logging
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as hf_logging
 
@@ -101,10 +102,21 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
             )
         model, report = _try(
             lambda: transformers.AutoModelForCausalLM.from_pretrained(
-                where, dtype=kind, use_safetensors=True, output_loading_info=True, **common
+                where,
+                dtype=kind,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, with a readable message
+                **common,
             ),
             name,
             "its weights (safetensors)",
+        )
+    if report["mismatched_keys"]:
+        raise ModelError(
+            f"{len(report['mismatched_keys'])} weights have another shape than config.json says",
+            where=name,
+            do="download both files of the same model again",
         )
     if report["missing_keys"]:
         lost = ", ".join(sorted(report["missing_keys"])[:3])
@@ -167,7 +179,7 @@ def _try(step: Any, name: str, what: str) -> Any:
         return step()
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        first = lines[0][:300] if lines else type(error).__name__
+        first = lines[0][:300].rstrip(":") if lines else type(error).__name__
         local = Path(name).expanduser().is_dir()
         hint = (
             "the folder may be damaged or incomplete: download it again"
@@ -181,12 +193,15 @@ def _try(step: Any, name: str, what: str) -> Any:
 def _quiet() -> Iterator[None]:
     """Keep the libraries' own notices and bars away; failures come as errors."""
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hub_level = hub_logging.get_verbosity()
     hf_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
         yield
     finally:
         hf_logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
         if bars:
             hf_logging.enable_progress_bar()
 

@@ -19,12 +19,12 @@ def get(
     source: Annotated[
         Path | None, typer.Option("--from", help="Import a local copy instead of downloading.", show_default=False)
     ] = None,
-    as_json: AsJson = False,
+    as_json: AsJson = None,
 ) -> None:
     """Download a benchmark at its pinned commit into the cache, checking every file's SHA-256."""
     from vprobe import benchmarks
 
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         folder = benchmarks.get(name, source=source, progress=tell)
     if as_json:
         show.print_json({"name": name, "folder": folder})
@@ -33,7 +33,7 @@ def get(
 
 
 @group.command("list")
-def listing(as_json: AsJson = False) -> None:
+def listing(as_json: AsJson = None) -> None:
     """List the benchmarks: what each is, its licence, and whether it is on this machine."""
     import dataclasses
 
@@ -52,7 +52,7 @@ def listing(as_json: AsJson = False) -> None:
         show.line(f"  cite     {entry.citation}")
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: AsJson = None) -> None:
     """Say what is installed, which devices there are and what would run."""
     from importlib import metadata
 

@@ -31,7 +31,7 @@ def extract(
     data: o.DataFolder = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Record a model's activations over a benchmark's items. Resumes where it was stopped."""
     from vprobe import pipeline
@@ -44,7 +44,7 @@ def extract(
             "limit": limit, "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.extract(config, tell=tell)
     show.stage(stage, as_json=as_json)
 
@@ -65,7 +65,7 @@ def rate(
     data: o.DataFolder = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Ask a model to rate a benchmark's items: option log-probs, expected and greedy ratings."""
     from vprobe import pipeline
@@ -78,7 +78,7 @@ def rate(
             "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.rate(config, tell=tell)
     show.stage(stage, as_json=as_json)
 
@@ -108,7 +108,7 @@ def steer(
     device: o.Device = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Generate with and without steering, side by side. `steer sweep` measures a dose-response."""
     if context.invoked_subcommand:
@@ -152,7 +152,7 @@ def sweep(
     data: o.DataFolder = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Measure what each dose does to the ratings of held-out queries, beside shuffled-label and random vectors."""
     from vprobe import pipeline
@@ -168,7 +168,7 @@ def sweep(
             "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_sweep(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:

@@ -105,7 +105,7 @@ def stage_facts(found: Any) -> dict[str, Any]:
     return {"stage": found.name, "run": found.folder, **dict(found.facts), "left_out": left}
 
 
-def stage(found: Any, *, as_json: bool) -> None:
+def stage(found: Any, *, as_json: bool | None) -> None:
     """Print what a stage did and what it left out."""
     if as_json:
         print_json(stage_facts(found))
@@ -185,7 +185,7 @@ def doses(run: Path) -> None:
     table("change in rating per SD of the value's label, points; mean shift is yes-bias, not value", heads, rows)
 
 
-def side_by_side(pairs: Sequence[Any], *, as_json: bool) -> None:
+def side_by_side(pairs: Sequence[Any], *, as_json: bool | None) -> None:
     """Print base and steered answers beside each other."""
     if as_json:
         import dataclasses

@@ -18,7 +18,7 @@ def probe(
     folds: o.Folds = None,
     draws: o.Draws = None,
     seed: o.Seed = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Fit directions on a run's activations and score every item with a probe that never saw its query."""
     from vprobe import pipeline
@@ -28,7 +28,7 @@ def probe(
             "method": o.split(method), "values": o.split(values), "folds": folds, "draws": draws, "seed": seed,
         }
     )  # fmt: skip
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.probe(run, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
@@ -39,7 +39,7 @@ def agree(
     runs: o.Runs,
     draws: o.Draws = None,
     seed: o.Seed = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Compare probe scores with behaviour, with intervals, nulls and ceilings."""
     from vprobe import pipeline
@@ -47,7 +47,7 @@ def agree(
     config = o.resolve(fields={"draws": draws, "seed": seed})
     found = []
     for run in runs:
-        with show.progress(quiet=as_json) as tell:
+        with show.progress(quiet=bool(as_json)) as tell:
             stage = pipeline.agree(run, config, tell=tell)
         found.append(stage)
         if not as_json:
@@ -57,7 +57,7 @@ def agree(
         show.print_json([show.stage_facts(stage) for stage in found])
 
 
-def report(run: o.Run, as_json: o.AsJson = False) -> None:
+def report(run: o.Run, as_json: o.AsJson = None) -> None:
     """Write report.html and its figures from what a run holds."""
     from vprobe import pipeline
 
@@ -78,7 +78,7 @@ def run(
     limit: o.Limit = None,
     too_long: o.TooLong = None,
     seed: o.Seed = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Run the whole story from one file: extract, rate, probe, agree, steer, report."""
     from vprobe import config as configs
@@ -94,7 +94,7 @@ def run(
     o.need(config.model, "--model")
     if not config.out:
         config = config.changed({"out": str(Path("runs") / f"{path.resolve().parent.name}-{Path(config.model).name}")})
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.run(config, tell=tell)
     show.stage(stage, as_json=as_json)
 
@@ -102,12 +102,12 @@ def run(
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/demo"),
     seed: o.Seed = None,
-    as_json: o.AsJson = False,
+    as_json: o.AsJson = None,
 ) -> None:
     """Run the whole study on the embedded default, minutes on a laptop CPU."""
     from vprobe import pipeline
 
-    with show.progress(quiet=as_json) as tell:
+    with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.demo(out, seed=seed or 0, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:

@@ -17,6 +17,11 @@ _ALIAS = 0x10A000
 """First of the private-use characters that stand for a template's own special tokens while a text is encoded."""
 
 
+_CONTROLS: WeakKeyDictionary[Any, tuple[str, tuple[tuple[int, str], ...]]] = WeakKeyDictionary()
+_COPIES: WeakKeyDictionary[Any, _Copy] = WeakKeyDictionary()
+"""Worked out once per tokenizer, which may have thousands of added tokens."""
+
+
 @dataclass(frozen=True)
 class Coded:
     """Token ids and the characters each covers.
@@ -45,11 +50,16 @@ def controls(tokenizer: Any) -> tuple[tuple[int, str], ...]:
     """
     template = tokenizer.chat_template or ""
     written = template if isinstance(template, str) else " ".join(template.values())
-    return tuple(
-        (int(number), token.content)
-        for number, token in tokenizer.added_tokens_decoder.items()
-        if token.special or (token.content.strip() and token.content in written)
-    )
+    known = _CONTROLS.get(tokenizer)
+    if known is None or known[0] != written:
+        found = tuple(
+            (int(number), token.content)
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special or (token.content.strip() and token.content in written)
+        )
+        known = _CONTROLS[tokenizer] = (written, found)
+        _COPIES.pop(tokenizer, None)
+    return known[1]
 
 
 def encode(tokenizer: Any, text: str, said: Sequence[tuple[int, int]], *, start_token: bool) -> Coded:
@@ -97,7 +107,8 @@ def _untrimmed(text: str, token: str, offset: tuple[int, int]) -> tuple[int, int
     if start == end or not text[start : start + 1].isspace():
         while lead and start and text[start - 1] == " ":
             start, lead = start - 1, lead - 1
-    if end and not text[end - 1].isspace():
+    tail = lead if start == end else tail
+    if start == end or not text[end - 1].isspace():
         while tail and text[end : end + 1] == " ":
             end, tail = end + 1, tail - 1
     return start, end
@@ -139,7 +150,7 @@ def _protected(tokenizer: Any, coded: Coded, text: str, said: Sequence[tuple[int
     renamed = "".join([*pieces, text[at:]])
     raw = copy.engine.encode(renamed, add_special_tokens=False)
     real = {copy.engine.token_to_id(name): number for name, number in copy.numbers}
-    ids = tuple(real[number] if number in real else number for number in raw.ids)
+    ids = tuple(real.get(number, int(number)) for number in raw.ids)
     spans = _spans(tokenizer, renamed, raw, ids)
     safe = Coded(ids, tuple((begins[a], ends[b - 1] if b > a else begins[a]) for a, b in spans))
     if _inside(tokenizer, safe, text, said, written=False):
@@ -153,9 +164,6 @@ class _Copy:
 
     engine: Any
     numbers: tuple[tuple[str, int], ...]
-
-
-_COPIES: WeakKeyDictionary[Any, _Copy] = WeakKeyDictionary()
 
 
 def _copy(tokenizer: Any) -> _Copy:

@@ -57,6 +57,7 @@ class _DirectionRow:
     position: str
     fitted_on: str
     model: str
+    unit: float
 
 
 _TEXTS = ("name", "licence", "citation", "sha256", "labels")

@@ -102,14 +102,15 @@ def read_records(read: pa.Table, cls: type[Record], path: Path) -> tuple[Record,
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     needed = {f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
     present = set(read.column_names)
-    if not needed <= present or not present <= {f.name for f in fields}:
+    kinds = typing.get_type_hints(cls)
+    known = needed <= present <= {f.name for f in fields}
+    if not known or any(read.schema.field(name).type != _arrow(kinds[name]) for name in present):
         raise StoreError(
             f"columns {', '.join(sorted(present))}",
             where=str(path),
             expected=f"those of {cls.__name__}",
             do="make this stage again; another version of vprobe wrote the table",
         )
-    kinds = typing.get_type_hints(cls)
     names = [f.name for f in fields if f.name in present]
     columns = [[_in(kinds[n], value) for value in read.column(n).to_pylist()] for n in names]
     try:
