@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from vprobe import values as words
 from vprobe.report import style
 from vprobe.report.profile import KINDS
-from vprobe.report.wording import number
+from vprobe.report.wording import tick
 from vprobe.types import ProfileRow
 
 HOLE = 0.18
@@ -78,7 +78,7 @@ def _circle(axes: Axes, rows: list[ProfileRow], scale: Scale) -> None:
         axes.add_patch(Circle((0, 0), scale.radius(ring), fill=False, ec=edge, lw=1.2 if zero else 0.6, ls=line))
         spot = _at(20.0, scale.radius(ring))
         axes.text(
-            *spot, "0" if zero else number(ring), size=7, color=style.MUTED, ha="center", va="center", bbox=_paper()
+            *spot, "0" if zero else tick(ring), size=7, color=style.MUTED, ha="center", va="center", bbox=_paper()
         )
     for row in rows:
         _spoke(axes, row, scale)

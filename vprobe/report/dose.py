@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vprobe.report import style
-from vprobe.report.wording import number
+from vprobe.report.wording import tick
 from vprobe.types import DoseRow
 
 ABREAST = 5
@@ -93,7 +93,7 @@ def _limits(axes: Axes, rows: Sequence[DoseRow], strip: Strip) -> None:
     room = 0.08 * (high - low) or 0.1
     axes.set_ylim(low - room, high + (2.5 * room if strip.field == "effect" else room))
     axes.yaxis.set_major_locator(MaxNLocator(5 if strip.field == "effect" else 3, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(lambda y, _: number(y, 2) if high - low < 10 else number(y, 0))
+    axes.yaxis.set_major_formatter(lambda y, _: tick(y))
 
 
 def _reach(row: DoseRow, strip: Strip) -> tuple[float, ...]:

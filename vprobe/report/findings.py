@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vprobe.report import style
 from vprobe.report.grids import Grid, headline, span
-from vprobe.report.tables import Tables, above
+from vprobe.report.tables import Tables, above, beyond
 from vprobe.report.wording import SPACE, chance, equals, interval, listing, many, number, share
 from vprobe.types import Agreement, DoseRow
 
@@ -21,6 +21,9 @@ DOSES = (
     ">option mass", ">items", ">unscored",
 )  # fmt: skip
 YES, NO, OPEN = "above the null", "not above the null", "cannot be judged"
+WORDS = "above the null, not above words"
+LITTLE_MASS = 0.5
+"""Below this mean probability of the answer options a reader is warned about the ratings."""
 SHOWN = 4
 """Most rows of figures under one finding; the tables hold all."""
 
@@ -30,7 +33,7 @@ class Finding:
     """One sentence and the figures it rests on.
 
     Args:
-        verdict: `YES`, `NO` or `OPEN`.
+        verdict: `YES`, `NO`, `OPEN` or `WORDS`.
         text: The sentence.
         facts: Those figures, never an estimate without the rest; no rows when there are none.
         caution: What it does not show; may be empty.
@@ -63,16 +66,16 @@ CLAIMS = (
     ),
     Claim(
         "probe~rating",
-        "Probe scores agree with the model's own ratings above the null for {}.",
-        "For no value do probe scores agree with the model's own ratings above the null",
+        "Probe scores go with the model's own ratings beyond the null for {}.",
+        "For no value do probe scores go with the model's own ratings beyond the null",
         "Whether probe scores agree with the model's ratings cannot be said",
         "Probe and rating saw the same text, which alone can make them agree.",
     ),
     Claim(
         "rating~label",
-        "The model's ratings follow the human labels above the null for {}.",
-        "For no value do the model's ratings follow the human labels above the null",
-        "Whether the model's ratings follow the human labels cannot be said",
+        "The model's ratings follow the labels beyond the null for {}.",
+        "For no value do the model's ratings follow the labels beyond the null",
+        "Whether the model's ratings follow the labels cannot be said",
         "",
     ),
 )
@@ -84,7 +87,7 @@ def findings(tables: Tables) -> tuple[Finding, ...]:
     for claim in CLAIMS:
         rows = headline(tables, claim.comparison)
         if rows:
-            out.append(_item_level(claim, rows))
+            out.append(_item_level(claim, rows, tables))
     top = [row for row in tables.agreement if row.level == "profile"]
     for comparison in dict.fromkeys(row.comparison for row in top):
         out.append(_profile_level([row for row in top if row.comparison == comparison]))
@@ -93,26 +96,59 @@ def findings(tables: Tables) -> tuple[Finding, ...]:
     return tuple(out)
 
 
-def _item_level(claim: Claim, rows: Sequence[Agreement]) -> Finding:
+def _item_level(claim: Claim, rows: Sequence[Agreement], tables: Tables) -> Finding:
     real = sorted((row for row in rows if math.isfinite(row.estimate)), key=lambda row: -row.estimate)
     if not real:
         return Finding(OPEN, f"{claim.none}: no estimate exists.", _figures(()), rows[0].note)
-    good = [row for row in real if above(row)]
+    good = [row for row in real if (above(row) if claim.comparison == "probe~label" else beyond(row))]
+    told = (
+        _cautions("", rows) if claim.comparison == "probe~label" else _join(_cautions("", rows), _option_mass(tables))
+    )
     if good:
-        text = claim.yes.format(listing([_with_methods(v, good) for v in style.in_order([r.value for r in good])]))
-        return Finding(YES, text, _best(good), _cautions(claim.caution, rows))
+        names = listing([_with_methods(v, good) for v in style.in_order([r.value for r in good])])
+        verdict, words = _words(good, tables) if claim.comparison == "probe~label" else (YES, "")
+        return Finding(verdict, claim.yes.format(names), _best(good), _join(claim.caution, words, told))
     best = real[0]
     estimate = f"r{SPACE}={SPACE}{share(best.estimate)}"
     text = f"{claim.no} (best: {style.title(best.value)} {estimate}, {_p(best)})."
     missed = ""
     if math.isfinite(best.null_high):
         missed = f"A correlation below about {share(best.null_high)} could not be told from chance with these items."
-    return Finding(NO, text, _figures((best,)), _cautions(missed, rows))
+    return Finding(NO, text, _figures((best,)), _join(missed, told))
+
+
+def _join(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _words(good: Sequence[Agreement], tables: Tables) -> tuple[str, str]:
+    """Set probes beside the same labels predicted from words alone: what they do not exceed, the model did not add."""
+    alone = {row.value: row for row in tables.rows("text~label") if math.isfinite(row.estimate)}
+    if not alone:
+        return YES, "There is no text baseline in this run."
+    best = {value: max(r.estimate for r in good if r.value == value) for value in dict.fromkeys(r.value for r in good)}
+    shown = [f"{style.title(v)} {share(alone[v].estimate)}" for v in best if v in alone][:SHOWN]
+    beaten = [v for v in best if v not in alone or best[v] > alone[v].estimate]
+    text = f"From words alone, without any model, the same folds give {listing(shown)}."
+    if beaten:
+        return YES, text
+    return WORDS, f"{text} So nothing here shows more than the words do."
+
+
+def _option_mass(tables: Tables) -> str:
+    """Say when ratings rest on options the model hardly considers."""
+    masses = [row.option_mass for row in tables.responses if row.logprobs is not None]
+    if not masses or sum(masses) / len(masses) >= LITTLE_MASS:
+        return ""
+    mass = sum(masses) / len(masses)
+    return f"The model gives the answer options only {mass:.2g} of its probability: its ratings say little."
 
 
 def _with_methods(value: str, rows: Sequence[Agreement]) -> str:
-    methods = sorted(row.method for row in rows if row.value == value and row.method)
-    return f"{style.title(value)} ({', '.join(methods)})" if methods else style.title(value)
+    mine = [row for row in rows if row.value == value]
+    name = style.title(value) + (" (against it)" if all(row.estimate < 0 for row in mine) else "")
+    methods = sorted(row.method for row in mine if row.method)
+    return f"{name} ({', '.join(methods)})" if methods else name
 
 
 def _best(rows: Sequence[Agreement]) -> Grid:

@@ -19,9 +19,10 @@ ABREAST = 3
 """Panels in one row of the figure."""
 
 COMPARISONS = (
-    ("probe~label", "probe and human label"),
+    ("probe~label", "probe and label"),
     ("probe~rating", "probe and the model's rating"),
-    ("rating~label", "the model's rating and human label"),
+    ("rating~label", "the model's rating and label"),
+    ("text~label", "words alone and label"),
 )
 
 
@@ -58,7 +59,7 @@ def draw(rows: Sequence[Agreement], name: str, *, by: str) -> style.Drawing:
 
 def _key(row: Agreement, by: str) -> str:
     if by == "method":
-        return row.method
+        return "words alone, no model" if row.comparison == "text~label" else row.method
     label = dict(COMPARISONS).get(row.comparison, row.comparison)
     return f"{label},\n{row.method}" if row.method else label
 

@@ -1,4 +1,4 @@
-"""Value profile: how much the model's ratings rise with each value, by human labels and by its own probes."""
+"""Value profile: how much the model's ratings rise with each value, by labels and by its own probes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vprobe.report import style
-from vprobe.report.wording import number
+from vprobe.report.wording import tick
 from vprobe.types import ProfileRow
 
-KINDS = (("rating", "keyed by human labels", "o"), ("probe", "keyed by held-out probe scores", "s"))
+KINDS = (("rating", "keyed by labels", "o"), ("probe", "keyed by held-out probe scores", "s"))
 
 
 def draw(rows: Sequence[ProfileRow]) -> style.Drawing:
@@ -61,6 +61,6 @@ def _panel(axes: Axes, rows: list[ProfileRow], values: tuple[str, ...], *, label
         else:
             axes.text(0, y, f" n/a ({row.kind})", va="center", ha="left", size=7.5, color=style.MUTED)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda x, _: number(x))
+    axes.xaxis.set_major_formatter(lambda x, _: tick(x))
     axes.grid(axis="x", color=style.GRID, lw=0.5)
     axes.set_axisbelow(True)

@@ -70,7 +70,7 @@ def _layers(tables: Tables) -> Section:
         frames = "Framed cells beat the family-wise null (p \N{LESS-THAN OR EQUAL TO} .05)."
         frames = frames if marked else "No cell beats the family-wise null, so none is framed."
         caption = (
-            f"Held-out within-query correlation of probe score and human label at every layer. {frames} Right: the "
+            f"Held-out within-query correlation of probe score and label at every layer. {frames} Right: the "
             "97.5 % quantile of each value's own null (smallest to largest over layers) and the ceiling that "
             "label noise "
             "sets. The best cell of a map is a choice made after looking; the nested estimate below is not."
@@ -83,7 +83,12 @@ def _layers(tables: Tables) -> Section:
             "panel per method. Coloured dot: above the null. Grey band: middle 95 % of the permutation null. "
             "Black tick: ceiling."
         )
-        panels.append(Panel(forest.draw(nested, "nested", by="method"), caption))
+        words = tables.rows("text~label")
+        if words:
+            caption += (
+                " Last panel: the same labels predicted from words alone; a probe shows something only beyond it."
+            )
+        panels.append(Panel(forest.draw((*nested, *words), "nested", by="method"), caption))
     if not panels:
         excuse = "No comparison of probes with labels is in this run yet."
     elif not nested:
@@ -116,7 +121,7 @@ def _profile(tables: Tables) -> Section:
         other = "probe-keyed" if "rating" in kinds else "rating-keyed"
         excuse = f"The {other} profile is not in this run yet."
     caption = (
-        "Filled dots: responses keyed by how human raters' values go with them. Hollow squares: keyed by the "
+        "Filled dots: responses keyed by their labels. Hollow squares: keyed by the "
         "model's own "
         "held-out probe scores. Bars: 95 % intervals over queries. Right of zero, the model rates responses higher the "
         "more they express the value."
@@ -125,7 +130,7 @@ def _profile(tables: Tables) -> Section:
         "profile",
         "Value profile",
         "This shows which values the model's ratings lean towards. The two kinds of points are two keys to the same "
-        "ratings: where they differ, the probe and the human labels mean different things.",
+        "ratings: where they differ, the probe and the labels mean different things.",
         (Panel(profile.draw(rows), caption),) if rows else (),
         (grids.profile(rows),) if rows else (),
         excuse,

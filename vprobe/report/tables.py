@@ -116,6 +116,12 @@ def above(row: Agreement) -> bool:
     return bool(p <= ALPHA and row.estimate > 0)
 
 
+def beyond(row: Agreement) -> bool:
+    """Whether a row lies outside its null on either side, for comparisons that may go either way."""
+    p = row.p if math.isnan(row.p_family) else row.p_family
+    return bool(p <= ALPHA)
+
+
 def above_family(row: Agreement) -> bool:
     """Whether a row lies above the null of the largest statistic of its family."""
     return bool(row.p_family <= ALPHA and row.estimate > 0)

@@ -25,6 +25,15 @@ def number(x: float | None, digits: int = 2) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def tick(x: float) -> str:
+    """Return a number beside an axis with as many decimals as it takes to tell it from zero, at most three digits."""
+    if x == 0 or not math.isfinite(x):
+        return "0"
+    small = abs(x) < 0.005
+    text = f"{x:.1e}".replace("e-0", "e-").replace(".0e", "e") if small else f"{x:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def share(x: float | None, digits: int = 2) -> str:
     """Return a number that lies between -1 and 1, such as a correlation, without its leading zero."""
     text = number(x, digits)
