@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import rankdata
-
 from vprobe import benchmarks, values
 from vprobe.benchmarks import _reliability
 from vprobe.errors import DataError, InputError

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from vprobe.benchmarks import _cache, _download, value_portrait
 from vprobe.benchmarks._pinned import DataSet, PinnedFile
 from vprobe.errors import DataError, InputError, StoreError

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vprobe.api import load_model, open_run
+
 __all__ = ["__version__", "load_model", "open_run"]
 
 

@@ -15,7 +15,6 @@ from vprobe import registry
 from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
 
-
 __all__ = ["Backend", "Device", "devices", "load", "names"]
 
 
@@ -53,9 +52,7 @@ class Backend(Protocol):
         """
         ...
 
-    def choose(
-        self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()
-    ) -> tuple[tuple[float, ...], ...]:
+    def choose(self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()) -> tuple[tuple[float, ...], ...]:
         """Return per row the natural log-probability of every whole option, end of turn included.
 
         Args:
@@ -84,9 +81,7 @@ class Backend(Protocol):
         """
         ...
 
-    def residual_norms(
-        self, rows: Sequence[Tokens], sites: Sequence[Site]
-    ) -> Float[np.ndarray, " site"]:
+    def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
         """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
 
         Args:
@@ -121,9 +116,7 @@ def load(
         trust_remote_code: Run code that comes with the model; off unless asked for.
 
     Raises:
-        ModelError: The model is missing, is not a decoder-only language model, or its parts are not where they should be.
+        ModelError: The model is missing, is not a decoder-only language model, or fails the validation.
     """
     engine = registry.load("vprobe.backends", backend, kind="backend")
-    return engine.load(
-        model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
-    )
+    return engine.load(model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)

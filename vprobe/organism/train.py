@@ -9,7 +9,8 @@ TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-SPECIAL = ("<|end|>", "<|im_start|>", "<|im_end|>")
+END = "<|im_end|>"
+SPECIAL = ("<|end|>", "<|im_start|>", END)
 
 
 def untrained(folder: Path, texts: Sequence[str], *, seed: int = 0) -> Path:
@@ -38,12 +39,12 @@ def untrained(folder: Path, texts: Sequence[str], *, seed: int = 0) -> Path:
     )
     bpe.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token=SPECIAL[2], pad_token=SPECIAL[0], chat_template=TEMPLATE, model_max_length=512
+        tokenizer_object=bpe, eos_token=END, pad_token=SPECIAL[0], chat_template=TEMPLATE, model_max_length=512
     )
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=4, max_position_embeddings=512, tie_word_embeddings=False,
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None, eos_token_id=SPECIAL.index(END), pad_token_id=0,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

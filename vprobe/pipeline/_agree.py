@@ -11,7 +11,7 @@ from vprobe import agreement, controls, scores, store
 from vprobe.config import RunConfig
 from vprobe.pipeline._common import Stage, Tell, info, quiet
 from vprobe.pipeline._find import REFITTED, nested, of_probe
-from vprobe.pipeline._lookup import as_probed, save_agreement
+from vprobe.pipeline._lookup import as_probed, held_out_scores, save_agreement
 from vprobe.pipeline._study import LABEL_UNIT, Keyed, Study, keyed, study
 from vprobe.types import Agreement, ProfileRow, Response, Scores
 from vprobe.values import SCHWARTZ
@@ -39,7 +39,7 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         behavior = scores.rate(answered, items.item_ids)
         rows, profiles = _on_labels(items, behavior.expected, config)
         if known and probed:
-            more, probe_keyed = _on_probes(known, behavior.expected, probed.method, config, tell)
+            more, probe_keyed = _on_probes(folder, known, behavior.expected, probed.method, config, tell)
             rows, profiles = rows + more, profiles + probe_keyed
         save_agreement(folder, rows, keep=of_probe)
         store.save_rows(folder, "profile", profiles, ProfileRow)
@@ -71,36 +71,51 @@ def _on_labels(items: Keyed, ratings: np.ndarray, config: RunConfig) -> tuple[li
 
 
 def _on_probes(
-    known: Study, ratings: np.ndarray, methods: Sequence[str], config: RunConfig, tell: Tell
+    folder: Path, known: Study, ratings: np.ndarray, methods: Sequence[str], config: RunConfig, tell: Tell
 ) -> tuple[list[Agreement], list[ProfileRow]]:
-    """Compare every method's probe scores with the ratings, and the two profiles; the first method's is drawn."""
+    """Compare probe scores with the ratings, item by item and as profiles.
+
+    The first method is the primary one: its probes are fitted again on every shuffled copy of the labels, which is the
+    sterner null, and its profile is compared. The others stand against ratings shuffled within queries.
+    """
     items = known.keyed
     mixed = controls.shuffle_ratings(ratings, items.groups, draws=config.draws, seed=config.seed + 1)
-    ten = [items.values.index(value) for value in SCHWARTZ if value in items.values]
+    by_draw = controls.unstack(nested(known, methods[0], config.seed).scores, len(items.values))
+    refit = agreement.Null(REFITTED, agreement.draws(by_draw[1:], ratings[None, :, None], items.groups))
     rows: list[Agreement] = []
-    profiles: list[ProfileRow] = []
     for number, method in enumerate(methods):
         tell("agree", number, len(methods))
-        by_draw = controls.unstack(nested(known, method, config.seed).scores, len(items.values))
-        refit = agreement.Null(REFITTED, agreement.draws(by_draw[1:], ratings[None, :, None], items.groups))
+        x = held_out_scores(folder, items, method)
         rows += agreement.measure(
-            by_draw[0], ratings[:, None], items.groups, [_shuffled(items, by_draw[0], mixed), refit],
+            x,
+            ratings[:, None],
+            items.groups,
+            [_shuffled(items, x, mixed), *((refit,) if number == 0 else ())],
             comparison="probe~rating",
-            two_sided=True, values=items.values, sites=["nested"] * len(items.values), method=method,
+            two_sided=True,
+            values=items.values,
+            sites=["nested"] * len(items.values),
+            method=method,
             seed=config.seed,
-        )  # fmt: skip
-        rows.append(
-            agreement.profile(
-                by_draw[0][:, ten], items.y[:, ten], ratings, items.groups, refitted=by_draw[1:][:, :, ten],
-                shuffled_labels=known.shuffled[:, :, ten], shuffled_ratings=mixed, site="nested", method=method,
-                seed=config.seed,
-            )
-        )  # fmt: skip
-        if number == 0:
-            probe = Scores(by_draw[0], items.item_ids, items.values, "probe", scores.PROBE_UNIT)
-            profiles += scores.profile(ratings, probe, items.groups, seed=config.seed)
+        )
+    ten = [items.values.index(value) for value in SCHWARTZ if value in items.values]
+    rows.append(
+        agreement.profile(
+            by_draw[0][:, ten],
+            items.y[:, ten],
+            ratings,
+            items.groups,
+            refitted=by_draw[1:][:, :, ten],
+            shuffled_labels=known.shuffled[:, :, ten],
+            shuffled_ratings=mixed,
+            site="nested",
+            method=methods[0],
+            seed=config.seed,
+        )
+    )
+    probe = Scores(by_draw[0], items.item_ids, items.values, "probe", scores.PROBE_UNIT)
     tell("agree", len(methods), len(methods))
-    return rows, profiles
+    return rows, list(scores.profile(ratings, probe, items.groups, seed=config.seed))
 
 
 def _shuffled(items: Keyed, x: np.ndarray, mixed: np.ndarray) -> agreement.Null:

@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from vprobe import store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
 from vprobe.pipeline._common import chosen_values
-from vprobe.types import Agreement, Direction, SitePick
+from vprobe.pipeline._study import Keyed
+from vprobe.types import Agreement, Direction, ScoreRow, SitePick
 
 
 def direction(folder: Path, value: str, *, site: str = "", method: str = "mean-difference") -> Direction:
@@ -62,3 +66,14 @@ def save_agreement(folder: Path, rows: list[Agreement], *, keep: Callable[[Agree
     place = {name: number for number, name in enumerate(first)}
     merged.sort(key=lambda row: (row.level != "item", place.get(row.comparison, len(first))))
     store.save_rows(folder, "agreement", merged, Agreement)
+
+
+def held_out_scores(folder: Path, items: Keyed, method: str) -> Float[np.ndarray, "sample value"]:
+    """Return a run's nested probe scores of one method, aligned with its items; NaN is unscored."""
+    out = np.full((len(items.item_ids), len(items.values)), np.nan)
+    row = {item: i for i, item in enumerate(items.item_ids)}
+    column = {value: i for i, value in enumerate(items.values)}
+    for one in store.load_rows(folder, "scores", ScoreRow):
+        if (one.kind, one.method, one.site) == ("probe", method, "nested"):
+            out[row[one.item_id], column[one.value]] = one.score
+    return out
