@@ -113,19 +113,20 @@ def test_draws_side_by_side_equal_draws_one_by_one():
     np.testing.assert_allclose(agreement.draws(x, y, GROUPS), expected, atol=1e-12)
 
 
-def case(seed, *, tie, d=24, draws=39):
+def case(seed, *, tie, d=24, draws=39, reads=True):
     """Return everything `agreement.profile` asks for; tie is how far ratings follow the labels' first two axes."""
     rng = np.random.default_rng(seed)
     turn = np.deg2rad(np.array([0, 40, 80, 120, 160, 200, 240, 280, 280, 320]))
     axes = rng.standard_normal((300, 2))
     y = axes @ np.stack([np.cos(turn), np.sin(turn)]) + 0.7 * rng.standard_normal((300, 10))
-    x = rng.standard_normal((300, d)) + (axes @ rng.standard_normal((2, d)) if tie else 0.0)
+    x = rng.standard_normal((300, d)) + (axes @ rng.standard_normal((2, d)) if tie and reads else 0.0)
     ratings = tie * axes[:, 0] + rng.standard_normal(300) + rng.standard_normal(60)[GROUPS]
     shuffled = controls.shuffle_labels(y, GROUPS, draws=draws, seed=seed)
     folds = splits.by_group(GROUPS, seed=seed)
     every = controls.stack(y, shuffled)
     scores = controls.unstack(directions.held_out(x, every, GROUPS, folds, method="covariance", seed=0), 10)
     again = controls.shuffle_ratings(ratings, GROUPS, draws=draws, seed=seed)
+    beside = np.column_stack([y, ratings])
     return agreement.profile(
         scores[0],
         y,
@@ -134,6 +135,7 @@ def case(seed, *, tie, d=24, draws=39):
         refitted=scores[1:],
         shuffled_labels=shuffled,
         shuffled_ratings=again,
+        moved_ratings=controls.shuffle_labels(beside, GROUPS, draws=draws, seed=seed)[:, :, -1],
         seed=0,
         resamples=300,
     )
@@ -157,6 +159,19 @@ def test_profiles_without_a_tie_are_not_found_though_the_plain_test_would_claim_
     assert naive >= 5
 
 
+def test_ratings_that_follow_labels_make_no_profile_agreement_when_activations_add_nothing():
+    found = sum(case(seed, tie=1.5, draws=19, reads=False).p <= 0.05 for seed in range(40))
+    assert found <= 5
+
+
+def test_ratings_move_with_their_label_rows():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((300, 3))
+    draws = controls.shuffle_labels(np.column_stack([y, 2 * y[:, 0]]), GROUPS, draws=3, seed=5)
+    np.testing.assert_array_equal(draws[:, :, :3], controls.shuffle_labels(y, GROUPS, draws=3, seed=5))
+    np.testing.assert_array_equal(draws[:, :, 3], 2 * draws[:, :, 0])
+
+
 def test_a_profile_with_too_few_values_does_not_exist():
     rng = np.random.default_rng(4)
     y = labels(rng)
@@ -165,6 +180,7 @@ def test_a_profile_with_too_few_values_does_not_exist():
     draws = np.stack([y] * 3)
     ratings = y[:, 0] + rng.standard_normal(300)
     args = dict(refitted=draws, shuffled_labels=draws, shuffled_ratings=np.stack([ratings] * 3), seed=0)
+    args["moved_ratings"] = args["shuffled_ratings"]
     row = agreement.profile(probe, y, ratings, GROUPS, **args)
     assert math.isnan(row.estimate) and math.isnan(row.p) and "9 values exist, 10 are needed" in row.note
     assert math.isfinite(agreement.profile(probe, y, ratings, GROUPS, needed=9, **args).estimate)

@@ -68,7 +68,7 @@ def measure(
     comparison: str,
     values: Sequence[str],
     sites: Sequence[str] = (),
-    method: str = "",
+    method: str | Sequence[str] = "",
     reliability: Sequence[Reliability] | None = None,
     two_sided: bool = False,
     seed: int,
@@ -86,7 +86,7 @@ def measure(
         comparison: What is compared, such as "probe~label".
         values: Value of each column.
         sites: Site of each column, "nested" when inner folds chose it; empty when no probe is involved.
-        method: Direction method; empty when no probe is involved.
+        method: Direction method, or one per column when several are one family; empty when no probe is involved.
         reliability: Of the labels, when a side is labels; None when neither is.
         two_sided: True where a negative estimate is a finding too: a model's ratings may go against a value. The note
             says so.
@@ -99,7 +99,8 @@ def measure(
     sums = stats.within(x, y, groups)
     observed = stats.correlation_of(sums.totals)
     places = tuple(sites) or ("",) * len(values)
-    if not nulls or {len(values), len(places), *(null.r.shape[1] for null in nulls)} != {len(observed)}:
+    methods = (method,) * len(values) if isinstance(method, str) else tuple(method)
+    if not nulls or {len(values), len(places), len(methods), *(null.r.shape[1] for null in nulls)} != {len(observed)}:
         raise InputError(
             f"{len(observed)} columns, {len(values)} values, {len(places)} sites, {len(nulls)} nulls",
             where=f"agreement {comparison}",
@@ -117,7 +118,7 @@ def measure(
         row = _row(float(observed[column]), ends, chance, counts, level="item", comparison=comparison, value=value)
         p_family = float(family[column]) if len(values) > 1 else math.nan
         note = _join(note, "p is two-sided" if two_sided else "", row.note)
-        rows.append(replace(row, p_family=p_family, ceiling=ceiling, site=site, method=method, note=note))
+        rows.append(replace(row, p_family=p_family, ceiling=ceiling, site=site, method=methods[column], note=note))
     return tuple(rows)
 
 
@@ -130,6 +131,7 @@ def profile(
     refitted: Float[np.ndarray, "draw sample value"],
     shuffled_labels: Float[np.ndarray, "draw sample value"],
     shuffled_ratings: Float[np.ndarray, "draws sample"],
+    moved_ratings: Float[np.ndarray, "draw sample"],
     needed: int = NEEDED,
     site: str = "",
     method: str = "",
@@ -138,8 +140,9 @@ def profile(
 ) -> Agreement:
     """Correlate a model's profile keyed by probe scores with its profile keyed by human labels, over values.
 
-    Ten values on a circle are not ten independent points, so p comes from two nulls through the whole pipeline, and
-    the larger is reported: label rows shuffled jointly with probes refitted, and ratings shuffled within queries.
+    Ten values on a circle are not ten independent points, so p comes from three nulls through the whole pipeline, and
+    the largest is reported: label rows shuffled jointly with probes refitted, the same with the ratings moved along
+    with their labels (ratings may follow labels without the activations adding anything), and ratings shuffled.
 
     Args:
         probe: Held-out probe scores.
@@ -149,6 +152,7 @@ def profile(
         refitted: Held-out scores of probes refitted on each shuffled copy of the labels.
         shuffled_labels: Those copies.
         shuffled_ratings: Ratings shuffled within queries.
+        moved_ratings: Ratings moved as the labels of each shuffled copy were.
         needed: Values that must exist in both profiles.
         site: Where the probes read.
         method: Direction method.
@@ -162,9 +166,11 @@ def profile(
     if exist >= needed:
         estimate, few = float(_profile_r(sums.sum(axis=0))), ""
         ends = stats.interval(sums, _profile_r, seed=seed, resamples=resamples)
-    pairs = zip(refitted, shuffled_labels, strict=True)
+    pairs = list(zip(refitted, shuffled_labels, strict=True))
+    together = [(*pair, moved) for pair, moved in zip(pairs, moved_ratings, strict=True)]
     nulls = (
         Null("label rows shuffled jointly, probes refitted", _profile_draws([(*p, ratings) for p in pairs], groups)),
+        Null("label rows and ratings shuffled together, probes refitted", _profile_draws(together, groups)),
         Null("ratings shuffled within queries", _profile_draws([(probe, label, r) for r in shuffled_ratings], groups)),
     )
     known = np.isfinite(ratings) & np.isfinite(probe).all(axis=1) & np.isfinite(label).all(axis=1)
@@ -260,7 +266,8 @@ def _ceiling(value: str, reliability: Sequence[Reliability] | None) -> tuple[flo
     if one is None or math.isnan(one.estimate):
         return math.nan, "unmeasurable: label reliability not known"
     low = one.estimate < stats.LEAST_RELIABILITY
-    return one.ceiling, f"unmeasurable: label reliability {one.estimate:.2f}" if low else ""
+    noisy = f"unmeasurable: label reliability {one.estimate:.2f}" if low else ""
+    return one.ceiling, _join(noisy, "ceiling of the whole benchmark")
 
 
 def _join(*notes: str) -> str:

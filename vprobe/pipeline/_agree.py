@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from vprobe.pipeline._study import LABEL_UNIT, Keyed, Study, keyed, study
 from vprobe.types import Agreement, ProfileRow, Response, Scores
 from vprobe.values import SCHWARTZ
 
+TOGETHER = "label rows and ratings shuffled together, probes refitted"
 SHUFFLED = "ratings shuffled within queries"
 
 
@@ -39,7 +39,7 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         behavior = scores.rate(answered, items.item_ids)
         rows, profiles = _on_labels(items, behavior.expected, config)
         if known and probed:
-            more, probe_keyed = _on_probes(folder, known, behavior.expected, probed.method, config, tell)
+            more, probe_keyed = _on_probes(folder, known, behavior.expected, probed, config, tell)
             rows, profiles = rows + more, profiles + probe_keyed
         save_agreement(folder, rows, keep=of_probe)
         store.save_rows(folder, "profile", profiles, ProfileRow)
@@ -71,17 +71,23 @@ def _on_labels(items: Keyed, ratings: np.ndarray, config: RunConfig) -> tuple[li
 
 
 def _on_probes(
-    folder: Path, known: Study, ratings: np.ndarray, methods: Sequence[str], config: RunConfig, tell: Tell
+    folder: Path, known: Study, ratings: np.ndarray, probed: RunConfig, config: RunConfig, tell: Tell
 ) -> tuple[list[Agreement], list[ProfileRow]]:
     """Compare probe scores with the ratings, item by item and as profiles.
 
     The first method is the primary one: its probes are fitted again on every shuffled copy of the labels, which is the
     sterner null, and its profile is compared. The others stand against ratings shuffled within queries.
     """
-    items = known.keyed
+    items, methods = known.keyed, probed.method
     mixed = controls.shuffle_ratings(ratings, items.groups, draws=config.draws, seed=config.seed + 1)
-    by_draw = controls.unstack(nested(known, methods[0], config.seed).scores, len(items.values))
-    refit = agreement.Null(REFITTED, agreement.draws(by_draw[1:], ratings[None, :, None], items.groups))
+    by_draw = controls.unstack(nested(known, methods[0], probed.seed).scores, len(items.values))
+    # One more column through the same seeded shuffle moves the ratings exactly as the label rows were moved.
+    beside = np.column_stack([items.y, ratings])
+    moved = controls.shuffle_labels(beside, items.groups, draws=len(known.shuffled), seed=probed.seed)[:, :, -1]
+    refit = (
+        agreement.Null(REFITTED, agreement.draws(by_draw[1:], ratings[None, :, None], items.groups)),
+        agreement.Null(TOGETHER, agreement.draws(by_draw[1:], moved[:, :, None], items.groups)),
+    )
     rows: list[Agreement] = []
     for number, method in enumerate(methods):
         tell("agree", number, len(methods))
@@ -90,7 +96,7 @@ def _on_probes(
             x,
             ratings[:, None],
             items.groups,
-            [_shuffled(items, x, mixed), *((refit,) if number == 0 else ())],
+            [_shuffled(items, x, mixed), *(refit if number == 0 else ())],
             comparison="probe~rating",
             two_sided=True,
             values=items.values,
@@ -108,6 +114,7 @@ def _on_probes(
             refitted=by_draw[1:][:, :, ten],
             shuffled_labels=known.shuffled[:, :, ten],
             shuffled_ratings=mixed,
+            moved_ratings=moved,
             site="nested",
             method=methods[0],
             seed=config.seed,

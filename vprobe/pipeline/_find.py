@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from vprobe import agreement, controls, directions, registry, scores, stats, store
 from vprobe.config import RunConfig
@@ -31,11 +33,21 @@ REFITTED = "label rows shuffled jointly, probes refitted"
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What one method gave: agreement with the labels, held-out scores, the sites picked and the directions."""
+class Held:
+    """Held-out scores of real labels and their r in every null draw, for columns that are one site x value each."""
 
-    rows: tuple[Agreement, ...]
-    scores: tuple[ScoreRow, ...]
+    scores: Float[np.ndarray, "sample column"]
+    null: Float[np.ndarray, "draw column"]
+    sites: tuple[str, ...]
+    method: str
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one method gave: held-out scores at every site and nested, the sites picked and the directions."""
+
+    cells: Held
+    nested: Held
     picks: tuple[SitePick, ...]
     directions: tuple[Direction, ...]
 
@@ -66,11 +78,15 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
         store.save_directions(folder, fitted)
-        kept = [row for one in found for row in one.scores]
+        kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
         store.save_rows(folder, "picks", picks, SitePick)
         store.save_rows(folder, "map", _map(known, picks, config.seed), MapPoint)
-        rows = [*(row for one in found for row in one.rows), *_text_rows(known, config)]
+        rows = [
+            *_rows(known, [one.cells for one in found], config),
+            *_rows(known, [one.nested for one in found], config),
+            *_rows(known, [_text(known, config)], config, comparison=TEXT),
+        ]
         save_agreement(folder, rows, keep=lambda row: not of_probe(row))
         store.save_info(folder, info(config, None, ()), "probe")
     asked = len(config.method) * len(items.values) * len(known.acts.sites)
@@ -87,16 +103,11 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
 def _probed(known: Study, method: str, config: RunConfig) -> Probed:
     items = known.keyed
     found = nested(known, method, config.seed)
-    real = Scores(found.scores[:, : len(items.values)], items.item_ids, items.values, "probe", scores.PROBE_UNIT)
     vectors = directions.fit_all(
         known.acts, items.benchmark, items.item_ids, method=method, values=items.values, seed=config.seed
     )
-    return Probed(
-        (*_cells(known, method, config), *_nested_rows(known, found, method, config)),
-        scores.rows(real, items.groups, method=method, site="nested"),
-        tuple(_picks(known, found, method)),
-        vectors,
-    )
+    held = _held(known, found.scores, ("nested",) * len(items.values), method)
+    return Probed(_cells(known, method, config), held, tuple(_picks(known, found, method)), vectors)
 
 
 def nested(known: Study, method: str, seed: int) -> directions.Nested:
@@ -105,72 +116,75 @@ def nested(known: Study, method: str, seed: int) -> directions.Nested:
     return directions.nested(xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed)
 
 
-def _cells(known: Study, method: str, config: RunConfig) -> tuple[Agreement, ...]:
-    """Held-out r of every site and value; all of them are one family, so p_family allows for looking everywhere."""
-    k, sites = len(known.keyed.values), known.acts.sites
-    real, null = [], []
-    for site in sites:
-        held = directions.held_out(
-            known.acts.at(site), known.columns, known.keyed.groups, known.folds, method=method, seed=config.seed
-        )
-        by_draw = controls.unstack(held, k)
-        real.append(by_draw[0])
-        null.append(agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups))
-    return agreement.measure(
-        np.concatenate(real, axis=1),
-        np.tile(known.keyed.y, len(sites)),
-        known.keyed.groups,
-        [agreement.Null(REFITTED, np.concatenate(null, axis=1))],
-        comparison="probe~label",
-        values=known.keyed.values * len(sites),
-        sites=[str(site) for site in sites for _ in range(k)],
-        method=method,
-        reliability=known.keyed.benchmark.reliability,
-        seed=config.seed,
-    )
-
-
-def _nested_rows(known: Study, found: directions.Nested, method: str, config: RunConfig) -> tuple[Agreement, ...]:
-    by_draw = controls.unstack(found.scores, len(known.keyed.values))
-    null = agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups)
-    return agreement.measure(
-        by_draw[0],
-        known.keyed.y,
-        known.keyed.groups,
-        [agreement.Null(REFITTED, null)],
-        comparison="probe~label",
-        values=known.keyed.values,
-        sites=["nested"] * len(known.keyed.values),
-        method=method,
-        reliability=known.keyed.benchmark.reliability,
-        seed=config.seed,
-    )
-
-
 def of_probe(row: Agreement) -> bool:
     """Tell whether a row of the agreement table is made by `probe`; the others are made by `agree`."""
     return row.level == "item" and row.comparison in ("probe~label", TEXT)
 
 
-def _text_rows(known: Study, config: RunConfig) -> tuple[Agreement, ...]:
+def _held(known: Study, columns: np.ndarray, sites: tuple[str, ...], method: str) -> Held:
+    by_draw = controls.unstack(columns, len(known.keyed.values))
+    return Held(by_draw[0], agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups), sites, method)
+
+
+def _cells(known: Study, method: str, config: RunConfig) -> Held:
+    """Score every site by itself: the heat map, where looking everywhere is allowed for by its family."""
+    k, groups = len(known.keyed.values), known.keyed.groups
+    parts = [
+        _held(
+            known,
+            directions.held_out(
+                known.acts.at(site), known.columns, groups, known.folds, method=method, seed=config.seed
+            ),
+            (str(site),) * k,
+            method,
+        )
+        for site in known.acts.sites
+    ]
+    return _beside(parts, method)
+
+
+def _beside(parts: Sequence[Held], method: str) -> Held:
+    return Held(
+        np.concatenate([part.scores for part in parts], axis=1),
+        np.concatenate([part.null for part in parts], axis=1),
+        tuple(site for part in parts for site in part.sites),
+        method,
+    )
+
+
+def _rows(
+    known: Study, parts: Sequence[Held], config: RunConfig, *, comparison: str = "probe~label"
+) -> tuple[Agreement, ...]:
+    """Set held-out scores against the labels; all methods, sites and values given together are one family."""
+    held = _beside(parts, "")
+    items, times = known.keyed, len(held.sites) // len(known.keyed.values)
+    return agreement.measure(
+        held.scores,
+        np.tile(items.y, times),
+        items.groups,
+        [agreement.Null(REFITTED, held.null)],
+        comparison=comparison,
+        values=items.values * times,
+        sites=held.sites,
+        method=[part.method for part in parts for _ in part.sites],
+        reliability=items.benchmark.reliability,
+        seed=config.seed,
+    )
+
+
+def _text(known: Study, config: RunConfig) -> Held:
     """The same labels from words alone, by ridge on the same folds: the baseline every probe must beat."""
     items = known.keyed.benchmark.pick(known.keyed.item_ids)
     x = controls.text_features([f"{item.title} {item.text} {item.response}" for item in items])
-    k = len(known.keyed.values)
-    held = directions.held_out(x, known.columns, known.keyed.groups, known.folds, method="ridge", seed=config.seed)
-    by_draw = controls.unstack(held, k)
-    null = agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups)
-    return agreement.measure(
-        by_draw[0],
-        known.keyed.y,
-        known.keyed.groups,
-        [agreement.Null(REFITTED, null)],
-        comparison=TEXT,
-        values=known.keyed.values,
-        method="words",
-        reliability=known.keyed.benchmark.reliability,
-        seed=config.seed,
-    )
+    groups = known.keyed.groups
+    held = directions.held_out(x, known.columns, groups, known.folds, method="ridge", seed=config.seed)
+    return _held(known, held, ("",) * len(known.keyed.values), "words")
+
+
+def _score_rows(known: Study, held: Held) -> tuple[ScoreRow, ...]:
+    items = known.keyed
+    real = Scores(held.scores, items.item_ids, items.values, "probe", scores.PROBE_UNIT)
+    return scores.rows(real, items.groups, method=held.method, site="nested")
 
 
 def _picks(known: Study, found: directions.Nested, method: str) -> list[SitePick]:

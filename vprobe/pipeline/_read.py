@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from vprobe import activations, prompts, responses, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
@@ -51,7 +53,8 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
             backend, kept, tokens, sites=sites, positions=config.positions, folder=folder,
             batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"),
         )  # fmt: skip
-        norms = backend.residual_norms(tokens[:: max(1, len(tokens) // NORM_SAMPLE)][:NORM_SAMPLE], sites)
+        spread = np.linspace(0, len(tokens) - 1, min(len(tokens), NORM_SAMPLE)).round().astype(int)
+        norms = backend.residual_norms([tokens[i] for i in spread], sites)
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         store.save_items(folder, join(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vprobe.report import style
@@ -97,24 +97,37 @@ def findings(tables: Tables) -> tuple[Finding, ...]:
 
 
 def _item_level(claim: Claim, rows: Sequence[Agreement], tables: Tables) -> Finding:
-    real = sorted((row for row in rows if math.isfinite(row.estimate)), key=lambda row: -row.estimate)
+    reads = claim.comparison == "probe~label"
+    if claim.comparison == "probe~rating":
+        rows = [row for row in rows if row.method == rows[0].method]  # the primary method has the sternest null
+    real = sorted((row for row in rows if math.isfinite(row.estimate)), key=_order(reads))
     if not real:
         return Finding(OPEN, f"{claim.none}: no estimate exists.", _figures(()), rows[0].note)
-    good = [row for row in real if (above(row) if claim.comparison == "probe~label" else beyond(row))]
-    told = (
-        _cautions("", rows) if claim.comparison == "probe~label" else _join(_cautions("", rows), _option_mass(tables))
-    )
+    good = [row for row in real if (above(row) if reads else beyond(row))]
+    told = _cautions("", rows) if reads else _join(_cautions("", rows), _option_mass(tables))
     if good:
         names = listing([_with_methods(v, good) for v in style.in_order([r.value for r in good])])
-        verdict, words = _words(good, tables) if claim.comparison == "probe~label" else (YES, "")
+        verdict, words = _words(good, tables) if reads else (YES, "")
         return Finding(verdict, claim.yes.format(names), _best(good), _join(claim.caution, words, told))
     best = real[0]
     estimate = f"r{SPACE}={SPACE}{share(best.estimate)}"
     text = f"{claim.no} (best: {style.title(best.value)} {estimate}, {_p(best)})."
     missed = ""
     if math.isfinite(best.null_high):
-        missed = f"A correlation below about {share(best.null_high)} could not be told from chance with these items."
+        missed = (
+            f"The null of one value alone reaches {share(best.null_high)}; for all of them together it reaches further."
+        )
     return Finding(NO, text, _figures((best,)), _join(missed, told))
+
+
+def _order(one_sided: bool) -> Callable[[Agreement], tuple[float, float]]:
+    """Sort the largest first; where either sign is a finding, the least likely by chance first."""
+
+    def key(row: Agreement) -> tuple[float, float]:
+        p = row.p if math.isnan(row.p_family) else row.p_family
+        return (0.0, -row.estimate) if one_sided else (p, -abs(row.estimate))
+
+    return key
 
 
 def _join(*parts: str) -> str:
@@ -129,7 +142,7 @@ def _words(good: Sequence[Agreement], tables: Tables) -> tuple[str, str]:
     best = {value: max(r.estimate for r in good if r.value == value) for value in dict.fromkeys(r.value for r in good)}
     shown = [f"{style.title(v)} {share(alone[v].estimate)}" for v in best if v in alone][:SHOWN]
     beaten = [v for v in best if v not in alone or best[v] > alone[v].estimate]
-    text = f"From words alone, without any model, the same folds give {listing(shown)}."
+    text = f"From words alone, without any model, the same folds give {listing(shown)} (difference not tested)."
     if beaten:
         return YES, text
     return WORDS, f"{text} So nothing here shows more than the words do."
