@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -198,9 +199,13 @@ def map2d(x: Float[np.ndarray, "sample d_model"], *, seed: int) -> Float[np.ndar
     """
     if len(x) < 10:
         raise RefusedError(f"{len(x)} samples", where="map", expected="at least 10")
+    # umap compiles for seconds, so only who wants a map pays for it. Left alone it resets the process's OpenMP threads,
+    # after which small torch models run ten times slower.
+    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # about a variant that needs another package
-        import umap  # compiles for seconds, so only who wants a map pays for it
+        import umap
 
     centred = np.asarray(x, dtype=np.float64) - x.mean(axis=0, dtype=np.float64)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
