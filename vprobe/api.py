@@ -145,6 +145,7 @@ class Model:
             position: "last_content" or "last_prompt".
         """
         where = Site.parse(site) if isinstance(site, str) else site
+        texts = [texts] if isinstance(texts, str) else texts
         rows = [prompts.encode_text(self.backend.tokenizer, text) for text in texts]
         out = np.empty((len(rows), self.info.d_model), np.float32)
         for batch in batching.plan([len(row.ids) for row in rows], self.backend.default_batch_tokens):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vprobe.errors import InputError, unknown
+
+PLUG_INS = ("method", "steer_method", "benchmark", "backend")
+"""Fields that name plug-ins."""
 
 
 def _opt(default: Any, help: str, **extra: Any) -> Any:
@@ -100,19 +104,27 @@ def _checked(key: str, value: Any) -> Any:
         value = (value,) if isinstance(value, (str, int, float)) else value
         if not isinstance(value, (list, tuple)):
             raise wrong
-        number = key == "strengths"
-        if not all(isinstance(one, (int, float)) if number else isinstance(one, str) for one in value):
+        if key == "strengths":
+            if not all(type(one) in (int, float) and math.isfinite(one) for one in value):
+                raise wrong
+            return tuple(float(one) for one in value)
+        if not all(isinstance(one, str) for one in value):
             raise wrong
-        return tuple(float(one) for one in value) if number else tuple(value)
+        return tuple(dict.fromkeys(_plain_name(key, one) for one in value))
     if isinstance(default, bool) or isinstance(value, bool):
         if type(default) is not type(value):
             raise wrong
         return value
     if not isinstance(value, type(default)):
         raise wrong
-    if isinstance(value, int) and value < 0:
+    if isinstance(value, int) and not 0 <= value < 2**32:
         raise wrong
-    return value
+    return _plain_name(key, value) if isinstance(value, str) else value
+
+
+def _plain_name(key: str, value: str) -> str:
+    """Return a plug-in's name as it is listed: `mean_difference` is mean-difference."""
+    return value.strip().lower().replace("_", "-") if key in PLUG_INS else value
 
 
 def read(path: Path) -> RunConfig:
@@ -134,7 +146,10 @@ def read(path: Path) -> RunConfig:
         raise InputError("is not TOML", where=str(path), do=str(error)) from None
     flat: dict[str, Any] = {}
     for key, value in found.items():
-        flat.update(value if isinstance(value, dict) else {key: value})
+        for name, setting in (value if isinstance(value, dict) else {key: value}).items():
+            if name in flat:
+                raise InputError(f"key {name!r} stands twice", where=str(path), expected="each key once")
+            flat[name] = setting
     for key in flat:
         if key not in names():
             raise unknown("key", key, names(), where=str(path))

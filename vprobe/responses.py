@@ -173,7 +173,7 @@ def _ask(
             raise ModelError(
                 "the log-probability of an option is NaN",
                 where=f"prompt {prompt.id}",
-                do="run the model with --dtype float32",
+                do="run the model with --dtype float32, or steer with a smaller strength",
             )
     texts: list[str | None] = [None] * len(prompts)
     if settings.greedy:

@@ -233,9 +233,14 @@ def context_of(config: Any, tokenizer: Any) -> int:
     return min((n for n in (own, theirs) if n > 0), default=2048)
 
 
-def fingerprint(model: Any) -> str:
-    """Return a SHA-256 over names, shapes and a fixed sample of every weight, the same on every device."""
+def fingerprint(model: Any, tokenizer: Any) -> str:
+    """Return a SHA-256 over every weight's name, shape and a fixed sample, the tokenizer and the chat template.
+
+    It is the same on every device. Tokenizer and template belong in it: with others the same weights see other input.
+    """
     digest = hashlib.sha256()
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    digest.update(str(tokenizer.chat_template).encode())
     for name, weight in sorted(model.named_parameters(), key=lambda pair: pair[0]):
         flat = weight.detach().reshape(-1)
         step = max(1, -(-flat.numel() // _SAMPLE))

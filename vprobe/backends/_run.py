@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vprobe.backends._families import Anatomy, accepts
 from vprobe.backends._steer import Rows, Session
+from vprobe.errors import ModelError
 from vprobe.types import Tokens
 
 
@@ -196,7 +197,14 @@ def _grow(
         given = inputs(model, now, mask, cached=anatomy.cached, cache=cache, keep=1)
         out = session.forward(lambda given=given: model(**given), now.rows)
         cache = out.past_key_values if anatomy.cached else None
-        tokens = choice.pick(out.logits[:, -1].float())
+        last = out.logits[:, -1].float()
+        if not bool(torch.isfinite(last).any(dim=-1).all()):
+            raise ModelError(
+                "the model's logits are not finite",
+                where="generate",
+                do="steer with a smaller strength, or run the model with --dtype float32",
+            )
+        tokens = choice.pick(last)
         grown.add(tokens, stops)
         now = _next(whole, tokens, grown.ended)
         mask = torch.cat([mask, now.mask], dim=1)

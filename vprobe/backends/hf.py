@@ -67,7 +67,7 @@ class HFBackend:
         self.info = ModelInfo(
             name=shown,
             revision=loaded.revision,
-            fingerprint=_loading.fingerprint(model),
+            fingerprint=_loading.fingerprint(model, loaded.tokenizer),
             family=model.config.model_type,
             n_layers=len(self._anatomy.blocks),
             d_model=int(text.hidden_size),

@@ -31,6 +31,9 @@ Template = Annotated[str | None, _option("template", "--template")]
 Sites = Annotated[list[str] | None, _option("sites", "--sites")]
 Layers = Annotated[str | None, _option("layers", "--layers")]
 Positions = Annotated[list[str] | None, _option("positions", "--positions")]
+Position = Annotated[
+    str | None, typer.Option("--position", help="Recorded position to probe; response_mean, else the first.")
+]
 BatchTokens = Annotated[int | None, _option("batch_tokens", "--batch-tokens")]
 Limit = Annotated[int | None, _option("limit", "--limit")]
 TooLong = Annotated[str | None, _option("too_long", "--too-long")]

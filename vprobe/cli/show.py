@@ -68,7 +68,10 @@ def number(value: Any, digits: int = 2) -> str:
     """Return a number for a table; one that does not exist is n/a."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "n/a"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -96,7 +99,7 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> No
 def counts(found: Sequence[Any]) -> None:
     """Print what was left out, by stage, reason and source; nothing is ever left out silently."""
     for one in found:
-        line(f"left out: {one.n} of {one.of} from {one.source} ({one.stage}: {one.reason})")
+        line(f"  {one.n} of {one.of} from {one.source}: {one.reason} ({one.stage})")
 
 
 def stage_facts(found: Any) -> dict[str, Any]:
@@ -112,16 +115,22 @@ def stage(found: Any, *, as_json: bool | None) -> None:
         return
     line(f"{found.name}: {found.folder}")
     for name, value in found.facts:
-        line(f"  {name}: {number(value, 3) if isinstance(value, float) else value}")
+        line(f"  {name}: {_fact(value)}")
     counts(found.counts)
 
 
-def agreement(run: Path, *, comparison: str = "", site: str = "") -> None:
+def _fact(value: Any) -> str:
+    """Return a fact with three digits, however small it is; one that does not exist is n/a."""
+    if not isinstance(value, float):
+        return str(value)
+    return "n/a" if math.isnan(value) else f"{value:.3g}"
+
+
+def agreement(run: Path, *, comparisons: Sequence[str] = ()) -> None:
     """Print the agreement table of a run: estimate, interval, null, ceiling and n together."""
     from vprobe import store, values
     from vprobe.types import Agreement
 
-    wanted = (site,) if site else ("nested", "")
     heads = (
         "value",
         "compared",
@@ -137,7 +146,7 @@ def agreement(run: Path, *, comparison: str = "", site: str = "") -> None:
     )
     rows = [
         (
-            values.title(row.value),
+            values.title(row.value) if row.level == "item" else "(profile)",
             row.comparison,
             row.method,
             number(row.estimate),
@@ -150,9 +159,16 @@ def agreement(run: Path, *, comparison: str = "", site: str = "") -> None:
             str(row.n_unscored),
         )
         for row in store.load_rows(run, "agreement", Agreement)
-        if row.site in wanted and (not comparison or row.comparison == comparison)
+        if row.site in ("nested", "") and (not comparisons or row.comparison in comparisons)
     ]
-    table("within-query agreement, held out by query; sites picked on inner folds only", heads, rows)
+    table(
+        "agreement within queries; probes and words are held out by query, sites picked on inner folds only",
+        heads,
+        rows,
+    )
+    line("p: against reading labels one-sided, against ratings two-sided; never below 1 / (1 + null draws).")
+    line("p family: against the largest of all rows of that comparison. Notes and reasons for n/a: vprobe report.")
+    line("(profile): r over the ten values between the probe-keyed and the label-keyed profile; n counts items.")
 
 
 def doses(run: Path) -> None:

@@ -10,11 +10,15 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show
 
+READS = ("probe~label", "text~label")
+"""What `probe` prints: every probe, and words alone, against the labels."""
+
 
 def probe(
     run: o.Run,
     method: o.Method = None,
     values: o.Values = None,
+    position: o.Position = None,
     folds: o.Folds = None,
     draws: o.Draws = None,
     seed: o.Seed = None,
@@ -25,14 +29,15 @@ def probe(
 
     config = o.resolve(
         fields={
-            "method": o.split(method), "values": o.split(values), "folds": folds, "draws": draws, "seed": seed,
+            "method": o.split(method), "values": o.split(values),
+            "positions": position, "folds": folds, "draws": draws, "seed": seed,
         }
     )  # fmt: skip
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.probe(run, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        show.agreement(run, comparison="probe~label")
+        show.agreement(run, comparisons=READS)
 
 
 def agree(
@@ -111,4 +116,4 @@ def demo(
         stage = pipeline.demo(out, seed=seed or 0, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        show.agreement(out, comparison="probe~label", site="nested")
+        show.agreement(out, comparisons=READS)

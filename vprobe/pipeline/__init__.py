@@ -7,7 +7,7 @@ from pathlib import Path
 from vprobe import organism, report
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
-from vprobe.pipeline._common import Stage, Tell, load_backend, quiet
+from vprobe.pipeline._common import Stage, Tell, check, load_backend, quiet
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._read import extract, rate
@@ -40,6 +40,7 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
         VprobeError: Whatever a stage refuses; what earlier stages computed is kept.
     """
     folder = Path(config.out)
+    check(config)
     backend = load_backend(config)
 
     read = extract(config, backend=backend, tell=tell)

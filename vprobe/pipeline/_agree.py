@@ -43,7 +43,7 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
             rows, profiles = rows + more, profiles + probe_keyed
         save_agreement(folder, rows, keep=of_probe)
         store.save_rows(folder, "profile", profiles, ProfileRow)
-        store.save_info(folder, info(config, None, ()), "agree")
+        store.save_info(folder, info("agree", config), "agree")
     facts = (
         ("items rated", len(behavior.item_ids) - behavior.n_unscored),
         ("items unscored", behavior.n_unscored),

@@ -9,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vprobe import backends, benchmarks, values
+from vprobe import backends, benchmarks, registry, values
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
-from vprobe.types import Benchmark, Count, ModelInfo, RunInfo
+from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, RunInfo
 
 Tell = Callable[[str, int, int], None]
 PACKAGES = (
@@ -28,6 +28,31 @@ PACKAGES = (
     "matplotlib",
     "umap-learn",
 )
+
+
+MODEL = (
+    "model",
+    "revision",
+    "dtype",
+    "device",
+    "backend",
+    "trust_remote_code",
+    "benchmark",
+    "batch_tokens",
+    "too_long",
+)
+FIELDS = (
+    ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
+    ("rate", (*MODEL, "versions", "greedy", "limit")),
+    ("probe", ("positions", "method", "values", "folds", "draws", "seed")),
+    ("agree", ("draws", "seed")),
+    (
+        "steer",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
+         "steer_limit", "null_draws", "seed"),
+    ),
+)  # fmt: skip
+"""Settings each stage uses; a stage's record holds these and no others."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,34 @@ def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     return found
 
 
+def check(config: RunConfig) -> None:
+    """Find what is wrong with a configuration before anything long is begun.
+
+    Raises:
+        VprobeError: An unknown benchmark, version, value, method, position or policy, or data that are not here.
+    """
+    found = load_benchmarks(config)
+    known = tuple(dict.fromkeys(value for one in found for value in one.values))
+    chosen = chosen_values(config.values, known)
+    for value in config.steer_value:
+        if value != "all" and values.find(value, where="steer_value") not in chosen:
+            raise InputError(f"{value} is not among the values probed", where="steer_value", expected=", ".join(chosen))
+    for method in config.method:
+        registry.load("vprobe.directions", method, kind="method")
+    choices = (
+        ("steer_method", (config.steer_method,), config.method),
+        ("positions", config.positions, POSITIONS),
+        ("steer_positions", (config.steer_positions,), STEER_POSITIONS),
+        ("too_long", (config.too_long,), ("skip", "error")),
+        ("versions", config.versions, ("all", *found[0].versions)),
+        ("steer_versions", config.steer_versions, ("all", *found[0].versions)),
+    )
+    for name, given, allowed in choices:
+        for one in given:
+            if one not in allowed:
+                raise unknown(name, one, allowed, where="configuration")
+
+
 def join(found: Sequence[Benchmark]) -> Benchmark:
     """Put several benchmarks' items into one, as they are stored; ceilings hold for one benchmark only."""
     if len(found) == 1:
@@ -119,10 +172,15 @@ def chosen_values(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]
 
 
 def info(
-    config: RunConfig, model: ModelInfo | None, found: Sequence[Benchmark], counts: Sequence[Count] = ()
+    stage: str,
+    config: RunConfig,
+    model: ModelInfo | None = None,
+    found: Sequence[Benchmark] = (),
+    counts: Sequence[Count] = (),
 ) -> RunInfo:
-    """Describe what a stage was made with; holds no clock, host or path."""
-    stored = tuple((k, Path(v).name if k == "model" and Path(v).is_dir() else v) for k, v in config.stored)
+    """Describe what a stage was made with; holds the settings it used, and no clock, host or path."""
+    used = dict(FIELDS)[stage]
+    stored = tuple((k, Path(v).name if k == "model" and Path(v).is_dir() else v) for k, v in config.stored if k in used)
     return RunInfo(
         config=stored,
         vprobe=metadata.version("vprobe"),

@@ -15,7 +15,7 @@ from vprobe import agreement, controls, directions, registry, scores, stats, sto
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, quiet
-from vprobe.pipeline._lookup import save_agreement
+from vprobe.pipeline._lookup import sorted_rows
 from vprobe.pipeline._study import LABEL_UNIT, Study, study
 from vprobe.types import (
     Agreement,
@@ -77,6 +77,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         picks = [pick for one in found for pick in one.picks]
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
+        store.drop(folder, ("agree", "steer"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
@@ -87,8 +88,8 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
             *_rows(known, [one.nested for one in found], config),
             *_rows(known, [_text(known, config)], config, comparison=TEXT),
         ]
-        save_agreement(folder, rows, keep=lambda row: not of_probe(row))
-        store.save_info(folder, info(config, None, ()), "probe")
+        store.save_rows(folder, "agreement", sorted_rows(rows), Agreement)
+        store.save_info(folder, info("probe", config), "probe")
     asked = len(config.method) * len(items.values) * len(known.acts.sites)
     facts = (
         ("items", len(items.item_ids)),

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from vprobe import store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
-from vprobe.pipeline._common import chosen_values
 from vprobe.pipeline._study import Keyed
 from vprobe.types import Agreement, Direction, ScoreRow, SitePick
+from vprobe.values import find
 
 
 def direction(folder: Path, value: str, *, site: str = "", method: str = "mean-difference") -> Direction:
@@ -31,7 +31,9 @@ def direction(folder: Path, value: str, *, site: str = "", method: str = "mean-d
     """
     found = store.load_directions(folder)
     values = tuple(dict.fromkeys(one.value for one in found))
-    name = chosen_values([value], values)[0]
+    name = find(value, where="value")
+    if name not in values:
+        raise unknown("direction", name, values, where=f"values probed in {folder}")
     method = method.replace("_", "-")
     mine = [one for one in found if one.value == name and one.method == method]
     if not mine:
@@ -61,11 +63,14 @@ def as_probed(folder: Path, config: RunConfig) -> RunConfig:
 def save_agreement(folder: Path, rows: list[Agreement], *, keep: Callable[[Agreement], bool]) -> None:
     """Replace the rows a stage makes anew and keep those of the other stage."""
     old = store.load_rows(folder, "agreement", Agreement) if store.has(folder, "agreement") else ()
-    merged = [row for row in old if keep(row)] + rows
+    store.save_rows(folder, "agreement", sorted_rows([row for row in old if keep(row)] + rows), Agreement)
+
+
+def sorted_rows(rows: list[Agreement]) -> list[Agreement]:
+    """Order the agreement table: items before profiles, reading before ratings."""
     first = ("probe~label", "text~label", "rating~label", "probe~rating")
     place = {name: number for number, name in enumerate(first)}
-    merged.sort(key=lambda row: (row.level != "item", place.get(row.comparison, len(first))))
-    store.save_rows(folder, "agreement", merged, Agreement)
+    return sorted(rows, key=lambda row: (row.level != "item", place.get(row.comparison, len(first))))
 
 
 def held_out_scores(folder: Path, items: Keyed, method: str) -> Float[np.ndarray, "sample value"]:

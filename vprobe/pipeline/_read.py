@@ -12,10 +12,11 @@ import numpy as np
 from vprobe import activations, prompts, responses, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, ModelError
+from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, quiet
 from vprobe.types import Answers, Benchmark, Count, Prompt, Response, SiteNorm
 
+UNPARSED = "prompts whose greedy answer held no label; their log-prob ratings stand"
 NORM_SAMPLE = 64
 """Texts the unit of steering strength is measured on, spread evenly over the run's prompts."""
 
@@ -48,6 +49,8 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
     fit = activations.fits(asked, encoded, backend.info.context, policy=config.too_long, stage="extract")
     sites = activations.expand_sites(config.sites, config.layers, backend.info, backend.points)
     kept, tokens = [asked[i] for i in fit.kept], [encoded[i] for i in fit.kept]
+    same_items(folder, found)
+    fresh = not store.has(folder, "activations") or not store.has(folder, "items")
     with store.timed(folder, "extract", device=backend.device):
         activations.record(
             backend, kept, tokens, sites=sites, positions=config.positions, folder=folder,
@@ -57,8 +60,10 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         norms = backend.residual_norms([tokens[i] for i in spread], sites)
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
-        store.save_items(folder, join(found))
-        store.save_info(folder, info(config, backend.info, found, fit.counts), "extract")
+        if fresh:
+            store.drop(folder, ("probe", "agree", "steer"))
+            store.save_items(folder, join(found))
+        store.save_info(folder, info("extract", config, backend.info, found, fit.counts), "extract")
     facts = (
         ("model", backend.info.name),
         ("samples", len(kept)),
@@ -85,6 +90,9 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     wanted = ask(found, config.versions)
     backend = backend or load_backend(config)
     asked = fitting(backend, wanted, config.too_long, "rate")
+    same_items(folder, found)
+    old = store.load_rows(folder, "responses", Response) if store.has(folder, "responses") else ()
+    same_ratings(folder, old, asked.prompts, greedy=config.greedy)
     with store.timed(folder, "rate", device=backend.device):
         answered = responses.collect(
             backend,
@@ -98,7 +106,9 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
         counts = (*asked.counts, *(_unparsed(answered) if config.greedy else ()))
         if not store.has(folder, "items"):
             store.save_items(folder, join(found))
-        store.save_info(folder, info(config, backend.info, found, counts), "rate")
+        store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
+        if old and answered != old:
+            store.drop(folder, ("agree", "steer"))
         store.save_responses(folder, answered)
     facts = (
         ("model", backend.info.name),
@@ -167,6 +177,41 @@ def fitting(backend: Backend, wanted: Sequence[Prompt], policy: str, stage: str)
     return Asked(tuple(wanted[i] for i in kept), tuple(answers[i] for i in kept), counts)
 
 
+def same_items(folder: Path, found: Sequence[Benchmark]) -> None:
+    """Refuse to mix two sets of items in one run.
+
+    Raises:
+        StoreError: The run holds other items.
+    """
+    if not store.has(folder, "items"):
+        return
+    held, wanted = store.load_items(folder), join(found)
+    if [item.id for item in held.items] != [item.id for item in wanted.items]:
+        raise StoreError(
+            f"this run holds {len(held.items)} items of {held.name}, not {len(wanted.items)} of {wanted.name}",
+            where=str(folder),
+            expected="one set of items per run folder",
+            do="repeat --benchmark and --limit as they were, or give another --out folder",
+        )
+
+
+def same_ratings(folder: Path, old: Sequence[Response], asked: Sequence[Prompt], *, greedy: bool) -> None:
+    """Refuse to replace ratings by ratings of something else.
+
+    Raises:
+        StoreError: The run holds ratings of other prompts, or greedy answers that would be lost or are missing.
+    """
+    if not old:
+        return
+    if {a.prompt_id for a in old} != {p.id for p in asked} or any(a.text is not None for a in old) != greedy:
+        raise StoreError(
+            f"this run holds {len(old)} ratings of other settings; nothing was deleted",
+            where=str(folder),
+            expected="the same --versions, --greedy and --too-long as before",
+            do="repeat them, or give another --out folder",
+        )
+
+
 def by_source(asked: Sequence[Prompt]) -> str:
     """Say how many prompts come from each source, in words."""
     names = dict.fromkeys(prompt.source for prompt in asked)
@@ -180,5 +225,5 @@ def _unparsed(answered: Sequence[Response]) -> tuple[Count, ...]:
         mine = [a for a in answered if a.source == source]
         n = sum(1 for a in mine if a.text is not None and a.rating is None)
         if n:
-            out.append(Count("rate", "no label in the greedy answer", source, n, len(mine)))
+            out.append(Count("rate", UNPARSED, source, n, len(mine)))
     return tuple(out)

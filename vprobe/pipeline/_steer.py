@@ -130,7 +130,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
             counts = trial.asked.counts
             rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"))
         store.save_rows(folder, "steering", rows, DoseRow)
-        store.save_info(folder, info(config, backend.info, found, counts), "steer")
+        store.save_info(folder, info("steer", config, backend.info, found, counts), "steer")
     facts = (
         ("values", ", ".join(values)),
         ("site", rows[0].site if rows else ""),
@@ -176,6 +176,10 @@ def prepare(
     """Fit the vector and its nulls on the training queries of fold 0, and choose test queries to try them on."""
     items, fold = known.keyed, known.folds[0]
     same = [one for one in found if one.name in items.benchmark.name.split("+")]
+    if same and len(same) != len(found):
+        raise InputError(
+            "benchmarks of this run beside others", where="--benchmark", do="sweep one benchmark at a time"
+        )
     train = fold.train if same else np.arange(len(items.item_ids))
     site = Site.parse(config.steer_site) if config.steer_site else Site.parse(_site(folder, config, value, bool(same)))
     x = known.acts.at(site)[train].astype(np.float64)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from vprobe import controls, splits, store
 from vprobe.config import RunConfig
+from vprobe.errors import unknown
 from vprobe.pipeline._common import chosen_values
 from vprobe.types import Activations, Benchmark, Fold
 
@@ -63,6 +64,8 @@ def study(folder: Path, config: RunConfig) -> Study:
     """
     at = store.recording(folder)
     wanted = config.positions[0]
+    if wanted not in at.positions and config.positions != RunConfig().positions:
+        raise unknown("position", wanted, at.positions, where=f"recorded in {folder}")
     acts = store.load_activations(folder, wanted if wanted in at.positions else at.positions[0])
     known = keyed(folder, tuple(sample.item_id for sample in store.load_samples(folder)), config.values)
     folds = splits.by_group(known.groups, k=config.folds, seed=config.seed)

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vprobe.store.layout import RecordingPlan, Sample
-from vprobe.store.manifest import check_run, load_info, save_info, stages, timed
+from vprobe.store.manifest import check_run, forget, load_info, save_info, stages, timed
 from vprobe.store.partial import ResponseLog, save_responses
 from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recording
 from vprobe.store.records import load_directions, load_items, save_directions, save_items
@@ -27,6 +28,7 @@ __all__ = [
     "ResponseLog",
     "Sample",
     "check_run",
+    "drop",
     "has",
     "load_activations",
     "load_directions",
@@ -44,6 +46,33 @@ __all__ = [
     "table",
     "timed",
 ]
+
+
+OF_STAGE = (
+    ("probe", ("directions", "scores", "picks", "map", "agreement")),
+    ("agree", ("profile",)),
+    ("steer", ("steering",)),
+)
+"""Tables a stage makes."""
+
+
+def drop(folder: Path, of: Sequence[str]) -> None:
+    """Take away the results of stages whose basis has changed, so that no stale table stands beside new ones.
+
+    Args:
+        folder: The run folder.
+        of: Names of stages.
+
+    Raises:
+        StoreError: Not a run folder.
+    """
+    for stage, names in OF_STAGE:
+        if stage in of:
+            for name in names:
+                (folder / f"{name}.parquet").unlink(missing_ok=True)
+            if "directions" in names:
+                (folder / "directions.safetensors").unlink(missing_ok=True)
+    forget(folder, of)
 
 
 def has(folder: Path, name: str) -> bool:

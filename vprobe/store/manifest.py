@@ -215,6 +215,18 @@ def load_info(folder: Path, stage: str = "") -> RunInfo:
     )
 
 
+def forget(folder: Path, of: Sequence[str]) -> None:
+    """Take stages out of the manifest, because their results are gone.
+
+    Args:
+        folder: The run folder.
+        of: Names of stages.
+    """
+    content = read_or_new(folder)
+    if any(content["stages"].pop(stage, None) is not None for stage in list(of)):
+        write(folder, content)
+
+
 @contextmanager
 def timed(folder: Path, stage: str, *, device: str = "") -> Iterator[None]:
     """Note in `timing.json` when a stage started and ended, and on what; nothing is noted when it fails.
