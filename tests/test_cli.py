@@ -236,3 +236,50 @@ def test_two_runs_with_one_seed_are_the_same_bytes_except_timing(vprobe, model: 
     assert files[0] == files[1] and len(files[0]) > 15
     differ = [str(p) for p in files[0] if (tmp_path / "one" / p).read_bytes() != (tmp_path / "two" / p).read_bytes()]
     assert differ == ["timing.json"]
+
+
+def test_one_folder_never_mixes_items_ratings_or_stale_results(vprobe, model: Path, run: Path, tmp_path: Path) -> None:
+    asked = ("--model", model, "--benchmark", "everyday", "--out", run)
+    rate = ("rate", *asked, *QUICK, "--no-greedy", "--versions")
+    assert vprobe(*rate, "v1").code == 0
+    before = (run / "responses.parquet").read_bytes()
+    said = vprobe(*rate, "v1_reversed")
+    assert said.code == 1 and "other settings" in said.err
+    said = vprobe("extract", *asked, "--limit", "3")
+    assert said.code == 1 and "15" in said.err and "50" in said.err
+    assert (run / "responses.parquet").read_bytes() == before
+    quick = ("--draws", "5", "--method")
+    assert vprobe("probe", run, *quick, "covariance,ridge").code == 0
+    assert vprobe("agree", run, "--draws", "5").code == 0
+    assert store.has(run, "profile") and "agree" in store.stages(run)
+    assert vprobe("probe", run, *quick, "ridge", "--values", "power,hedonism").code == 0
+    assert not store.has(run, "profile") and "agree" not in store.stages(run)
+    found = store.table(run, "agreement")
+    assert set(found["method"]) == {"ridge", "words"} and set(found["value"]) == {"power", "hedonism"}
+    assert dict(store.load_info(run, "probe").config)["method"] == ("ridge",)
+    assert "model" not in dict(store.load_info(run, "probe").config)
+
+
+def test_another_chat_template_is_another_model(vprobe, model: Path, run: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(model, tmp_path / "bare" / "llama")
+    (bare / "chat_template.jinja").unlink()
+    said = vprobe("rate", "--model", bare, "--benchmark", "everyday", "--out", run, *QUICK, "--versions", "v1")
+    assert said.code == 1 and "model" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('steer_value = ["powr"]', "power"),
+        ('method = ["rigde"]', "ridge"),
+        ("strengths = [true]", "strengths"),
+        ('versions = ["v9"]', "v1"),
+        ('steer_method = "logistic"', "mean-difference"),
+        ("seed = 5000000000", "seed"),
+        ("[a]\nseed = 1\n[b]\nseed = 2", "twice"),
+    ],
+)
+def test_a_bad_configuration_is_refused_before_the_model_is_loaded(vprobe, tmp_path: Path, line, message) -> None:
+    (tmp_path / "c.toml").write_text('benchmark = ["everyday"]\nmodel = "no-such-folder"\n' + line + "\n")
+    said = vprobe("run", tmp_path / "c.toml", "--out", tmp_path / "run")
+    assert said.code == 1 and message in said.err and "no-such-folder" not in said.err
