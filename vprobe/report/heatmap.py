@@ -27,7 +27,7 @@ def draw(rows: Sequence[Agreement]) -> style.Drawing:
         rows: Item-level rows at fixed sites.
     """
     values = style.in_order([row.value for row in rows])
-    panels = list(dict.fromkeys((row.method, Site.parse(row.site).point) for row in rows))
+    panels = list(dict.fromkeys((row.method, _point(row, rows)) for row in rows))
     limit = _limit(rows)
     with style.drawing():
         height = len(panels) * (0.26 * len(values) + 0.85) + 0.35
@@ -35,7 +35,7 @@ def draw(rows: Sequence[Agreement]) -> style.Drawing:
         grid = figure.subplots(len(panels), 2, squeeze=False, gridspec_kw={"width_ratios": (5.6, 1.0)})
         mesh = None
         for (method, point), (cells, beside) in zip(panels, grid, strict=True):
-            mine = [r for r in rows if r.method == method and Site.parse(r.site).point == point]
+            mine = [r for r in rows if r.method == method and _point(r, rows) == point]
             mesh = _cells(cells, mine, values, limit)
             cells.set_title(method if point == "resid_post" else f"{method}, {point}")
             _beside(beside, mine, values)
@@ -45,6 +45,21 @@ def draw(rows: Sequence[Agreement]) -> style.Drawing:
         return style.finish(figure, "heatmap", alt)
 
 
+def _point(row: Agreement, rows: Sequence[Agreement]) -> str:
+    """Name the panel of a row: what enters block 0 stands before the residual stream's layers, where there are any."""
+    point = Site.parse(row.site).point
+    streams = ("resid_post", "resid_pre", "resid_mid")
+    if point == "embed":
+        return next((s for s in streams if any(Site.parse(r.site).point == s for r in rows)), point)
+    return point
+
+
+def _column(row: Agreement) -> int:
+    """Return the layer of a row, -1 for what enters block 0."""
+    site = Site.parse(row.site)
+    return -1 if site.point == "embed" else site.layer
+
+
 def _limit(rows: Sequence[Agreement]) -> float:
     """Half the width of the colour scale: covers every estimate and null; at least .3, so that noise looks pale."""
     sizes = [abs(x) for row in rows for x in (row.estimate, row.null_high) if math.isfinite(x)]
@@ -52,17 +67,17 @@ def _limit(rows: Sequence[Agreement]) -> float:
 
 
 def _cells(axes: Axes, rows: list[Agreement], values: tuple[str, ...], limit: float):
-    layers = sorted({Site.parse(row.site).layer for row in rows})
+    layers = sorted({_column(row) for row in rows})
     grid = np.full((len(values), len(layers)), np.nan)
     for row in rows:
-        grid[values.index(row.value), layers.index(Site.parse(row.site).layer)] = row.estimate
+        grid[values.index(row.value), layers.index(_column(row))] = row.estimate
     norm = Normalize(-limit, limit)
     axes.set_facecolor("none")
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(grid), cmap=style.DIVERGING, norm=norm, edgecolors=style.PAPER, linewidth=0.6
     )
     for row in rows:
-        x, y = layers.index(Site.parse(row.site).layer), values.index(row.value)
+        x, y = layers.index(_column(row)), values.index(row.value)
         if above_family(row):
             axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, fill=False, ec=style.ON_LIGHT, lw=1.5))
         if not math.isfinite(row.estimate):
@@ -77,7 +92,7 @@ def _cells(axes: Axes, rows: list[Agreement], values: tuple[str, ...], limit: fl
     axes.set_ylim(len(values), 0)
     axes.set_yticks(np.arange(len(values)) + 0.5, [style.title(v) for v in values])
     step = max(1, math.ceil(len(layers) / 24))
-    axes.set_xticks(np.arange(0, len(layers), step) + 0.5, [str(n) for n in layers[::step]])
+    axes.set_xticks(np.arange(0, len(layers), step) + 0.5, ["embed" if n < 0 else str(n) for n in layers[::step]])
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
