@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/vprobe demo --out runs/demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .
