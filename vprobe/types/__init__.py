@@ -1,0 +1,51 @@
+"""The nouns: frozen records that check themselves. Only these, arrays and plain values cross a room's door.
+
+Axis names in shapes: sample item site layer position d_model value option draw token.
+"""
+
+from __future__ import annotations
+
+from vprobe.types._arrays import frozen_array
+from vprobe.types._inside import POINTS, STEER_POSITIONS, Activations, Direction, ModelInfo, Operation, Site, Steering
+from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
+from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
+from vprobe.types._rows import DoseRow, MapPoint, ProfileRow, ScoreRow, SiteNorm, SitePick
+from vprobe.types._texts import POSITIONS, Answers, Generation, Mark, Message, Prompt, Response, Span, Tokens
+
+__all__ = [
+    "POINTS",
+    "POSITIONS",
+    "STEER_POSITIONS",
+    "Activations",
+    "Agreement",
+    "Answers",
+    "Benchmark",
+    "Count",
+    "Direction",
+    "DoseRow",
+    "Fold",
+    "Generation",
+    "Item",
+    "Loading",
+    "MapPoint",
+    "Mark",
+    "Message",
+    "ModelInfo",
+    "Operation",
+    "Option",
+    "ProfileRow",
+    "Prompt",
+    "Reliability",
+    "Response",
+    "RunInfo",
+    "ScoreRow",
+    "Scores",
+    "Site",
+    "SiteNorm",
+    "SitePick",
+    "Span",
+    "Steering",
+    "Template",
+    "Tokens",
+    "frozen_array",
+]

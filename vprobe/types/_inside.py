@@ -1,0 +1,227 @@
+"""What is inside a model: sites, activations, directions, and changes made to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe.errors import InputError, unknown
+from vprobe.types._arrays import frozen_array
+
+POINTS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_neurons", "head_out")
+
+STEER_POSITIONS = ("all", "prompt", "response", "after_prompt")
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """A place in a model: one point of one block. `resid_post.10` is the residual stream after block 10.
+
+    Args:
+        layer: Block index from 0.
+        point: One of `POINTS`. `embed` is what enters block 0 and has layer 0.
+
+    Raises:
+        InputError: Negative layer or unknown point.
+    """
+
+    layer: int
+    point: str = "resid_post"
+
+    def __post_init__(self) -> None:
+        if self.point not in POINTS:
+            raise unknown("point", self.point, POINTS, where="site")
+        if self.layer < 0:
+            raise InputError(f"layer {self.layer}", where=f"site {self.point}", expected="a block index from 0")
+        if self.point == "embed" and self.layer != 0:
+            raise InputError(f"embed at layer {self.layer}", where="site", expected="embed.0")
+
+    def __str__(self) -> str:
+        return f"{self.point}.{self.layer}"
+
+    @classmethod
+    def parse(cls, text: str) -> Site:
+        """Read an address such as `resid_post.10`.
+
+        Raises:
+            InputError: Not of the form point.layer.
+        """
+        point, dot, layer = text.strip().partition(".")
+        if not dot or not layer.isdigit():
+            raise InputError(f"{text!r}", where="site", expected="point.layer, for example resid_post.10")
+        return cls(int(layer), point)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Which model this is, so that results of another can never be mistaken for it.
+
+    Args:
+        name: Folder name or hub id.
+        revision: Commit of the hub; empty for a local folder.
+        fingerprint: SHA-256 over the names, shapes and sampled numbers of its weights.
+        family: `model_type` of its configuration.
+        n_layers: Blocks.
+        d_model: Width of the residual stream.
+        context: Longest input in tokens.
+        dtype: Number format it runs in.
+        chat: True when its tokenizer has a chat template.
+    """
+
+    name: str
+    revision: str
+    fingerprint: str
+    family: str
+    n_layers: int
+    d_model: int
+    context: int
+    dtype: str
+    chat: bool
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What was read inside a model, pooled over one position per sample.
+
+    Args:
+        x: Float32 activations.
+        sample_ids: Prompt ids, in the order of the first axis.
+        sites: In the order of the second axis.
+        position: What was averaged over.
+        model: Fingerprint of the model.
+
+    Raises:
+        InputError: Axes and names differ in length, or a number is not finite.
+    """
+
+    x: Float[np.ndarray, "sample site d_model"]
+    sample_ids: tuple[str, ...]
+    sites: tuple[Site, ...]
+    position: str
+    model: str
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 3 or self.x.shape[:2] != (len(self.sample_ids), len(self.sites)):
+            raise InputError(
+                f"shape {self.x.shape}",
+                where="activations",
+                expected=f"({len(self.sample_ids)} samples, {len(self.sites)} sites, d_model)",
+            )
+        if not np.isfinite(self.x).all():
+            raise InputError("NaN or infinite numbers", where="activations", do="run the model in float32 or bfloat16")
+        object.__setattr__(self, "x", frozen_array(self.x))
+
+    def at(self, site: Site) -> Float[np.ndarray, "sample d_model"]:
+        """Return the activations of one site.
+
+        Raises:
+            InputError: The site was not recorded.
+        """
+        if site not in self.sites:
+            raise unknown("site", str(site), [str(s) for s in self.sites], where="activations")
+        return self.x[:, self.sites.index(site)]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A unit vector that points to MORE of a value; with midpoint and spread it is a probe.
+
+    Args:
+        vector: Unit vector in activation space.
+        site: Where it was fitted.
+        value: Canonical value name.
+        method: Plug-in name of the estimator.
+        role: "read" (detects) or "write" (steers).
+        effect: "marginal", or "partial" when the other values were held constant.
+        provenance: "intrinsic" (given responses) or "prompted".
+        midpoint: Mean projection of the fitted samples, activation units.
+        spread: Standard deviation of their projections, activation units.
+        position: Where in the text it was fitted.
+        fitted_on: SHA-256 of the sample ids it was fitted on.
+        model: Fingerprint of the model.
+        unit: Median residual norm at its site: strength times this is the coefficient; NaN is not measured.
+
+    Raises:
+        InputError: Norm other than 1, or a spread that is not positive.
+    """
+
+    vector: Float[np.ndarray, " d_model"]
+    site: Site
+    value: str
+    method: str
+    role: Literal["read", "write"]
+    effect: Literal["marginal", "partial"] = "marginal"
+    provenance: Literal["intrinsic", "prompted"] = "intrinsic"
+    midpoint: float = 0.0
+    spread: float = 1.0
+    position: str = "response_mean"
+    fitted_on: str = ""
+    model: str = ""
+    unit: float = math.nan
+
+    def __post_init__(self) -> None:
+        norm = float(np.linalg.norm(np.asarray(self.vector, dtype=np.float64)))
+        if not math.isclose(norm, 1.0, abs_tol=1e-5):
+            raise InputError(
+                f"norm {norm:.6g}", where=f"direction {self.value} at {self.site}", expected="a unit vector"
+            )
+        if not (math.isfinite(self.midpoint) and math.isfinite(self.spread) and self.spread > 0):
+            raise InputError("midpoint or spread not usable", where=f"direction {self.value} at {self.site}")
+        object.__setattr__(self, "vector", frozen_array(self.vector))
+
+    def score(self, x: Float[np.ndarray, "*sample d_model"]) -> Float[np.ndarray, "*sample"]:
+        """Return probe scores: projections less the midpoint, in standard deviations of the fitted samples."""
+        return (np.asarray(x, dtype=np.float64) @ self.vector.astype(np.float64) - self.midpoint) / self.spread
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A steering operation, as handed to a backend.
+
+    Args:
+        name: Plug-in name.
+        apply: `apply(x, vector, coefficient)` on numpy arrays or torch tensors; `x` is (..., d_model),
+            `coefficient` is a scalar or (..., 1). Returns the new activations.
+    """
+
+    name: str
+    apply: Callable[[Any, Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Steering:
+    """One change made to a model's activations while it runs.
+
+    Args:
+        operation: What is done.
+        direction: The unit vector it is done with.
+        coefficient: Size of the change, activation units. A coefficient of 0 changes no bit.
+        positions: "all" tokens; "prompt" (tokens before the answer); "response" (from the last prompt token on, so that
+            the first answer token is already affected); "after_prompt" (answer tokens only, the first is not affected).
+        site: Where; the direction's own site when None.
+
+    Raises:
+        InputError: A coefficient that is not finite, or unknown positions.
+    """
+
+    operation: Operation
+    direction: Direction
+    coefficient: float
+    positions: str = "all"
+    site: Site | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.coefficient):
+            raise InputError(f"coefficient {self.coefficient}", where="steering", expected="a finite number")
+        if self.positions not in STEER_POSITIONS:
+            raise unknown("positions", self.positions, STEER_POSITIONS, where="steering")
+
+    @property
+    def at(self) -> Site:
+        """The site it acts on."""
+        return self.site or self.direction.site

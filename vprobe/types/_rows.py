@@ -1,0 +1,138 @@
+"""Rows of the tables a run holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One number of one item in the table `scores`.
+
+    Args:
+        item_id: The item.
+        group: Its query.
+        value: Canonical value name.
+        kind: "probe", "rating" or "label".
+        method: Direction method; empty unless a probe.
+        site: Site read, "nested" when inner folds chose it; empty unless a probe.
+        score: NaN is unscored.
+        unit: What 1.0 means.
+    """
+
+    item_id: str
+    group: str
+    value: str
+    kind: str
+    method: str
+    site: str
+    score: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """One value of a model's profile: rating points the model adds per standard deviation of the keying.
+
+    Args:
+        value: Canonical value name.
+        kind: "rating" (keyed by human labels) or "probe" (keyed by held-out probe scores).
+        estimate: Within-query slope, rating points per standard deviation; NaN does not exist.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        n_items: Items used.
+        n_unscored: Items left out.
+        unit: What 1.0 means.
+    """
+
+    value: str
+    kind: str
+    estimate: float
+    low: float
+    high: float
+    n_items: int
+    n_unscored: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class DoseRow:
+    """What one dose of one steering vector did to the ratings.
+
+    Args:
+        value: Value the vector was fitted for.
+        arm: "baseline", "steered", "shuffled" (labels permuted through the whole fit) or "random" (covariance-matched).
+        draw: Index of the null draw; 0 for the steered arm.
+        site: Where it acted.
+        positions: On which tokens.
+        strength: Coefficient over the median residual norm at the site.
+        coefficient: Size of the change, activation units.
+        effect: Within-query slope of the change in rating on the value's signed label, points per standard deviation.
+        low: Lower end of the 95 % interval by query.
+        high: Upper end.
+        mean_shift: Mean change in rating over items, points: yes-bias, not value.
+        option_mass: Mean total probability of the options.
+        n_items: Items used.
+        n_unscored: Items left out.
+    """
+
+    value: str
+    arm: str
+    draw: int
+    site: str
+    positions: str
+    strength: float
+    coefficient: float
+    effect: float
+    low: float
+    high: float
+    mean_shift: float
+    option_mass: float
+    n_items: int
+    n_unscored: int
+
+
+@dataclass(frozen=True)
+class MapPoint:
+    """One response on the two-dimensional map of activations; a picture, not evidence.
+
+    Args:
+        item_id: The item.
+        value: Value of its largest absolute loading.
+        loading: That loading, signed.
+        x: First map coordinate, no unit.
+        y: Second map coordinate, no unit.
+        site: Site mapped.
+    """
+
+    item_id: str
+    value: str
+    loading: float
+    x: float
+    y: float
+    site: str
+
+
+@dataclass(frozen=True)
+class SiteNorm:
+    """Median L2 norm of the tokens' activations at one site, activation units: the unit of steering strength."""
+
+    site: str
+    norm: float
+
+
+@dataclass(frozen=True)
+class SitePick:
+    """Which site inner folds chose for a value: the search behind a "nested" estimate, never hidden.
+
+    Args:
+        method: Direction method.
+        value: Canonical value name.
+        fold: Outer fold; its test queries had no part in the choice.
+        site: The site chosen; empty when none could be.
+    """
+
+    method: str
+    value: str
+    fold: int
+    site: str
