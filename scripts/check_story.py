@@ -194,26 +194,33 @@ def kills(work: Path, quick: bool) -> tuple[str, bool]:
     start = time.monotonic()
     vprobe(work, *words, "--out", work / "whole")
     whole = time.monotonic() - start
-    same = killed = 0
-    for number in range(n):
-        out = work / f"killed-{number}"
-        command = [PYTHON, "-m", "vprobe", *map(str, words), "--out", str(out)]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(work), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if number % 2:
-            while process.poll() is None and not (out / "activations" / "journal").exists():
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.25 * whole))
-        else:
-            time.sleep(rng.uniform(0.3, whole))
-        killed += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    same = killed = tries = 0
+    while killed < n and tries < 4 * n:
+        out = work / f"killed-{tries}"
+        tries += 1
+        killed += stopped(work, [*map(str, words), "--out", str(out)], out, rng, whole, recording=tries % 2 == 0)
         vprobe(work, *words, "--out", out)
         same += identical(work / "whole", out)
         shutil.rmtree(out)
-    return f"{same} of {n} identical, {killed} killed before their end", same == n and killed > 0
+    return f"{same} of {tries} identical, {killed} killed before their end", same == tries and killed == n
+
+
+def stopped(work: Path, words: list[str], out: Path, rng: random.Random, whole: float, *, recording: bool) -> bool:
+    """Kill one extraction at a random moment, or while it records; tell whether it was still running."""
+    command = [PYTHON, "-m", "vprobe", *words]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(work), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if recording:
+        while process.poll() is None and not (out / "activations" / "journal").exists():
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.2 * whole))
+    else:
+        time.sleep(rng.uniform(0.05, 0.95) * whole)
+    running = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return running
 
 
 def identical(one: Path, two: Path) -> bool:
