@@ -51,7 +51,7 @@ def queries(official: Path) -> list[dict]:
 
 
 def test_benchmarks_are_found_by_file_name_and_an_unknown_one_is_answered_with_the_nearest() -> None:
-    assert {"everyday", "value-portrait"} <= set(benchmarks.names())
+    assert {"contrast-natural", "contrast-swapped", "everyday", "value-portrait"} <= set(benchmarks.names())
     assert not any(name.startswith("-") or "_" in name for name in benchmarks.names())
     with pytest.raises(InputError, match="did you mean 'everyday'"):
         benchmarks.load("everday")
@@ -302,21 +302,21 @@ def test_everyday_is_balanced_over_values_queries_sources_and_places(everyday: B
     groups: dict[str, list[str]] = {}
     for item in everyday.items:
         groups.setdefault(item.group, []).append(keyed[item.id][0])
-    assert len(groups) == 36 and all(len(set(five)) == len(five) == 5 for five in groups.values())
-    assert set(collections.Counter(v for five in groups.values() for v in five).values()) == {18}
+    assert len(groups) == 72 and all(len(set(five)) == len(five) == 5 for five in groups.values())
+    assert set(collections.Counter(v for five in groups.values() for v in five).values()) == {36}
     pairs = collections.Counter(p for five in groups.values() for p in itertools.combinations(sorted(five), 2))
-    assert len(pairs) == 45 and set(pairs.values()) == {8}
+    assert len(pairs) == 45 and set(pairs.values()) == {16}
     order = list(groups.values())
     assert all(set(a) | set(b) == set(values.SCHWARTZ) for a, b in zip(order[::2], order[1::2]))
     places = collections.Counter((v, k) for five in order for k, v in enumerate(five))
-    assert set(places.values()) <= {3, 4}
+    assert set(places.values()) <= {6, 7, 8}
     sources = collections.Counter(item.source for item in everyday.items)
-    assert set(sources.values()) == {30} and len(sources) == 6
+    assert set(sources.values()) == {60} and len(sources) == 6
 
 
 def test_everyday_has_no_duplicates_and_no_reply_names_its_value(everyday: Benchmark) -> None:
-    assert len({item.response.lower() for item in everyday.items}) == len(everyday.items) == 180
-    assert len({item.text.lower() for item in everyday.items}) == 36
+    assert len({item.response.lower() for item in everyday.items}) == len(everyday.items) == 360
+    assert len({item.text.lower() for item in everyday.items}) == 72
     stems = "power|achiev|hedon|stimul|self.?direct|universal|benevol|conform|tradit|secur"
     assert not [item.id for item in everyday.items if re.search(stems, f"{item.text} {item.response}", re.IGNORECASE)]
 

@@ -14,7 +14,9 @@ import sys
 import vprobe
 from vprobe import benchmarks, report
 assert vprobe.__file__.startswith(sys.argv[1]), vprobe.__file__
-assert len(benchmarks.load("everyday").items) == 180
+assert len(benchmarks.load("everyday").items) == 360
+assert len(benchmarks.load("contrast-natural").items) == len(benchmarks.load("contrast-swapped").items) == 800
+assert len(benchmarks.stems()) == 72 and len(benchmarks.personas()) == 60
 """
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from vprobe import batching, store
 from vprobe.backends import Backend
 from vprobe.errors import InputError, ModelError, unknown
-from vprobe.types import POINTS, POSITIONS, Answers, Count, ModelInfo, Prompt, Site, Tokens
+from vprobe.types import POINTS, POSITIONS, Answers, Count, ModelInfo, Prompt, Site, Steering, Tokens
 
 POLICIES = ("skip", "error")
 Progress = Callable[[int, int], None]
@@ -198,6 +198,38 @@ def record(
             done += sum(len(tokens.ids) for tokens in rows)
             _tell(progress, done, total)
         writer.finish()
+
+
+def read_all(
+    backend: Backend,
+    encoded: Sequence[Tokens],
+    sites: Sequence[Site],
+    position: str,
+    *,
+    batch_tokens: int | None = None,
+    steering: Sequence[Steering] = (),
+) -> Float[np.ndarray, "sample site d_model"]:
+    """Read activations into memory, batch by batch, in the order of the texts; nothing is stored.
+
+    Args:
+        backend: The model.
+        encoded: Texts as tokens.
+        sites: Where to read.
+        position: What to average over, see `types.POSITIONS`.
+        batch_tokens: Most tokens in a batch; what suits the device when None.
+        steering: Changes made while the model runs.
+
+    Raises:
+        ModelError: An activation that is not finite.
+    """
+    out = np.empty((len(encoded), len(sites), backend.info.d_model), dtype=np.float32)
+    lengths = [len(tokens.ids) for tokens in encoded]
+    for batch in batching.plan(lengths, batch_tokens or backend.default_batch_tokens):
+        rows = [encoded[row] for row in batch]
+        x = backend.read(rows, tuple(sites), (position,), steering=steering)
+        _require_finite(x, rows, sites, (position,))
+        out[list(batch)] = x[0]
+    return out
 
 
 def plan(

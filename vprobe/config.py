@@ -64,6 +64,10 @@ class RunConfig:
     )
     steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
     null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
+    personas: int = _opt(0, "Persona system prompts under which the model is read and asked; 0 is none.")
+    persona_limit: int = _opt(12, "Queries rated under every persona; 0 is all.")
+    alpha: float = _opt(0.001, "Family-wise level at which a claim is made.")
+    claim_draws: int = _opt(2000, "Permutations behind a claim; at least 2 / alpha.")
 
     @property
     def stored(self) -> tuple[tuple[str, Any], ...]:

@@ -6,10 +6,22 @@ from pathlib import Path
 
 from vprobe import registry
 from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing
+from vprobe.benchmarks._shipped import Persona, Stem, personas, stems
 from vprobe.errors import InputError
 from vprobe.types import Benchmark
 
-__all__ = ["DataEntry", "cache_folder", "get", "listing", "load", "names"]
+__all__ = [
+    "DataEntry",
+    "Persona",
+    "Stem",
+    "cache_folder",
+    "get",
+    "listing",
+    "load",
+    "names",
+    "personas",
+    "stems",
+]
 
 
 def names() -> tuple[str, ...]:

@@ -201,6 +201,21 @@ def doses(run: Path) -> None:
     table("change in rating per SD of the value's label, points; mean shift is yes-bias, not value", heads, rows)
 
 
+def claims(run: Path) -> None:
+    """Print which claims stand, and why the others are refused."""
+    from vprobe import store, values
+    from vprobe.types import ClaimRow
+
+    found = store.load_rows(run, "claims", ClaimRow)
+    rows = [
+        (row.claim, "all" if row.value == "all" else values.title(row.value), "stands" if row.made else "refused",
+         number(row.estimate), "n/a" if math.isnan(row.p) else number(row.p, 4), str(row.n), row.reason)
+        for row in found
+    ]  # fmt: skip
+    level = f"family-wise alpha {found[0].alpha:g}" if found else "no claims"
+    table(f"what may be said: {level}", ("claim", "value", "", "estimate", "p family", "n", "why not"), rows)
+
+
 def side_by_side(pairs: Sequence[Any], *, as_json: bool | None) -> None:
     """Print base and steered answers beside each other."""
     if as_json:

@@ -62,6 +62,17 @@ def agree(
         show.print_json([show.stage_facts(stage) for stage in found])
 
 
+def claims(run: o.Run, seed: o.Seed = None, as_json: o.AsJson = None) -> None:
+    """Say what may be claimed of a run, each claim at a family-wise level, and why the rest is refused."""
+    from vprobe import pipeline
+
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.claims(run, o.resolve(fields={"seed": seed}), tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        show.claims(run)
+
+
 def report(run: o.Run, as_json: o.AsJson = None) -> None:
     """Write report.html and its figures from what a run holds."""
     from vprobe import pipeline
@@ -106,14 +117,18 @@ def run(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/demo"),
+    world: Annotated[
+        str, typer.Option("--world", help="good, or W1 to W9: a world in which a claim is false.")
+    ] = "good",
     seed: o.Seed = None,
     as_json: o.AsJson = None,
 ) -> None:
-    """Run the whole study on the embedded default, minutes on a laptop CPU."""
+    """Run the whole study on the model that ships with vprobe, whose values we planted; minutes on a laptop CPU."""
     from vprobe import pipeline
 
     with show.progress(quiet=bool(as_json)) as tell:
-        stage = pipeline.demo(out, seed=seed or 0, tell=tell)
+        stage = pipeline.demo(out, world=world, seed=seed or 0, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.agreement(out, comparisons=READS)
+        show.claims(out)

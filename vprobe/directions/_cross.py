@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vprobe import stats
-from vprobe.directions._fit import check_rows, chunks, module_of, probes
+from vprobe.directions._fit import block_of, check_rows, chunks, module_of, probes
 from vprobe.errors import RefusedError
 from vprobe.types import Fold
 
@@ -36,6 +36,7 @@ def held_out(
     *,
     method: str,
     seed: int,
+    block: int | None = None,
     unsafe: bool = False,
 ) -> Float[np.ndarray, "sample column"]:
     """Score each sample with a probe fitted on the other folds.
@@ -47,6 +48,7 @@ def held_out(
         folds: From `splits.by_group`.
         method: Plug-in name.
         seed: Seed for estimators that draw folds.
+        block: Columns that belong together, the values of one draw; all of them when None.
         unsafe: True to allow folds that divide queries, which makes noise look like a result.
 
     Returns:
@@ -63,10 +65,10 @@ def held_out(
     if not unsafe:
         _check_folds(folds, code)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    x = _narrow(x, module)
+    x, width = _narrow(x, module), block_of(y, block)
     out = np.full(y.shape, np.nan)
     for fold in folds:
-        out[fold.test] = _scored(x, y, code, fold.train, fold.test, module, seed)
+        out[fold.test] = _scored(x, y, code, fold.train, fold.test, module, seed, width)
     return out
 
 
@@ -78,6 +80,7 @@ def nested(
     *,
     method: str,
     seed: int,
+    block: int | None = None,
     inner: int = 4,
 ) -> Nested:
     """Score each sample at the site that does best on inner folds of its training queries, column by column.
@@ -89,6 +92,7 @@ def nested(
         folds: Outer folds, from `splits.by_group`.
         method: Plug-in name.
         seed: Seed of the inner folds.
+        block: Columns that belong together, the values of one draw; all of them when None.
         inner: Inner folds.
 
     Raises:
@@ -99,8 +103,9 @@ def nested(
     check_rows(xs.shape[1], y, groups)
     code, y = stats.codes(groups), np.asarray(y, dtype=np.float64)
     _check_folds(folds, code)
+    width = block_of(y, block)
     if len(xs) > 1:
-        r = np.stack([_inner_r(one, y, code, folds, module, seed, inner) for one in xs])
+        r = np.stack([_inner_r(one, y, code, folds, module, seed, inner, width) for one in xs])
     else:
         r = np.zeros((1, len(folds), y.shape[1]))
     known = np.isfinite(r)
@@ -110,14 +115,27 @@ def nested(
         x = _narrow(np.asarray(one, dtype=np.float64), module)
         for number, fold in enumerate(folds):
             columns = np.flatnonzero(chosen[number] == site)
+            whole = _whole_blocks(columns, width) if module.JOINT else columns
             if len(columns):
-                found = _scored(x, y[:, columns], code, fold.train, fold.test, module, seed)
-                scores[np.ix_(fold.test, columns)] = found
+                found = _scored(x, y[:, whole], code, fold.train, fold.test, module, seed, width)
+                scores[np.ix_(fold.test, columns)] = found[:, np.isin(whole, columns)]
     return Nested(scores, chosen)
 
 
+def _whole_blocks(columns: np.ndarray, width: int) -> np.ndarray:
+    """Add the columns that belong with those given: a joint estimator needs them all."""
+    return (np.unique(columns // width)[:, None] * width + np.arange(width)).reshape(-1)
+
+
 def _inner_r(
-    one: np.ndarray, y: np.ndarray, code: np.ndarray, folds: Sequence[Fold], module: ModuleType, seed: int, inner: int
+    one: np.ndarray,
+    y: np.ndarray,
+    code: np.ndarray,
+    folds: Sequence[Fold],
+    module: ModuleType,
+    seed: int,
+    inner: int,
+    width: int,
 ) -> np.ndarray:
     """Return within-query r on the inner folds of one site, per outer fold and column."""
     x = _narrow(np.asarray(one, dtype=np.float64), module)
@@ -127,17 +145,27 @@ def _inner_r(
         totals = np.zeros((y.shape[1], 4))
         for i in range(inner):
             train, test = outer.train[part != i], outer.train[part == i]
-            scores = _scored(x, y, code, train, test, module, seed)
+            scores = _scored(x, y, code, train, test, module, seed, width)
             totals += stats.within(scores, y[test], code[test]).totals
         out[number] = stats.correlation_of(totals)
     return out
 
 
 def _scored(
-    x: np.ndarray, y: np.ndarray, code: np.ndarray, train: np.ndarray, test: np.ndarray, module: ModuleType, seed: int
+    x: np.ndarray,
+    y: np.ndarray,
+    code: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    module: ModuleType,
+    seed: int,
+    width: int,
 ) -> np.ndarray:
     seen, unseen = x[train], x[test]
-    parts = [probes(seen, y[train, part], code[train], module, seed).score(unseen) for part in chunks(x, y)]
+    width = width if module.JOINT else 1
+    parts = [
+        probes(seen, y[train, part], code[train], module, seed, width).score(unseen) for part in chunks(x, y, width)
+    ]
     return np.concatenate(parts, axis=1) if parts else np.empty((len(test), 0))
 
 

@@ -43,6 +43,7 @@ def fit(
     *,
     method: str,
     seed: int,
+    block: int | None = None,
 ) -> Float[np.ndarray, "column d_model"]:
     """Return one unit vector per label column, pointing to more of it.
 
@@ -54,6 +55,7 @@ def fit(
         groups: The query of each sample.
         method: Plug-in name, one of `methods()`.
         seed: Seed for estimators that draw folds.
+        block: Columns that belong together, the values of one draw; all of them when None.
 
     Returns:
         Vectors; NaN for a column without usable labels.
@@ -64,7 +66,8 @@ def fit(
     module = module_of(method)
     check_rows(len(x), y, groups)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    parts = [probes(x, y[:, part], groups, module, seed).vectors for part in chunks(x, y)]
+    width = block_of(y, block) if module.JOINT else 1
+    parts = [probes(x, y[:, part], groups, module, seed, width).vectors for part in chunks(x, y, width)]
     return np.concatenate(parts) if parts else np.empty((0, x.shape[1]))
 
 
@@ -100,7 +103,7 @@ def fit_all(
     fitted_on = hashlib.sha256("\n".join(acts.sample_ids).encode()).hexdigest()
     found = []
     for index, site in enumerate(acts.sites):
-        one = probes(np.asarray(acts.x[:, index], dtype=np.float64), y, groups, module, seed)
+        one = probes(np.asarray(acts.x[:, index], dtype=np.float64), y, groups, module, seed, len(values))
         for column, value in enumerate(values):
             if not (np.isfinite(one.vectors[column]).all() and one.spread[column] > 0):
                 continue
@@ -122,9 +125,10 @@ def fit_all(
     return tuple(found)
 
 
-def probes(x: np.ndarray, y: np.ndarray, groups: stats.Groups, module: ModuleType, seed: int) -> Probes:
-    """Run one estimator and settle norm, sign, midpoint and spread."""
-    raw = module.estimate(x, y, groups, seed=seed)
+def probes(x: np.ndarray, y: np.ndarray, groups: stats.Groups, module: ModuleType, seed: int, block: int = 1) -> Probes:
+    """Run one estimator and settle norm, sign, midpoint and spread; a joint one sees `block` columns together."""
+    given = {"block": block} if module.JOINT else {}
+    raw = module.estimate(x, y, groups, seed=seed, **given)
     norm = np.linalg.norm(raw, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         vectors = np.where(norm > 0, raw / norm, np.nan)
@@ -142,10 +146,24 @@ def module_of(method: str) -> ModuleType:
     return registry.load("vprobe.directions", method, kind="direction method")
 
 
-def chunks(x: np.ndarray, y: np.ndarray) -> Iterator[slice]:
-    """Divide label columns so that no array of (columns, samples or d_model) exceeds `CHUNK` numbers."""
-    width = max(1, CHUNK // max(*x.shape, 1))
+def chunks(x: np.ndarray, y: np.ndarray, block: int = 1) -> Iterator[slice]:
+    """Divide label columns, whole blocks, so that no array of (columns, samples or d_model) exceeds `CHUNK` numbers."""
+    width = max(1, CHUNK // max(*x.shape, 1) // block) * block
     return (slice(start, start + width) for start in range(0, y.shape[1], width))
+
+
+def block_of(y: np.ndarray, block: int | None) -> int:
+    """Return how many columns belong together.
+
+    Raises:
+        InputError: The columns are not whole blocks.
+    """
+    width = y.shape[1] if block is None else block
+    if y.shape[1] and (width < 1 or y.shape[1] % width):
+        raise InputError(
+            f"{y.shape[1]} label columns in blocks of {width}", where="directions", expected="whole blocks"
+        )
+    return max(width, 1)
 
 
 def check_rows(n: int, y: np.ndarray, groups: stats.Groups) -> None:

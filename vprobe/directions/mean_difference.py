@@ -10,6 +10,7 @@ from vprobe import stats
 ROLE = "write"
 EFFECT = "marginal"
 ROTATES = True
+JOINT = False
 
 
 def estimate(

@@ -12,6 +12,7 @@ from vprobe import stats
 ROLE = "read"
 EFFECT = "marginal"
 ROTATES = True
+JOINT = False
 
 GRID = tuple(10.0**power for power in range(-3, 4))
 """Penalties as multiples of trace(X~'X~) / n: from almost none to the covariance direction."""

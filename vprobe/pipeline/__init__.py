@@ -5,28 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 from vprobe import organism, report
+from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
+from vprobe.pipeline._claims import claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, quiet
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._lookup import direction
+from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
+from vprobe.pipeline._truth import truth
 
 __all__ = [
     "SideBySide",
     "Stage",
     "agree",
+    "claims",
     "demo",
     "direction",
     "extract",
+    "personas",
     "probe",
     "rate",
     "run",
     "steer_sweep",
     "steer_text",
+    "truth",
     "write_report",
 ]
+
+DEMO_QUERIES = 104
+DEMO_STRENGTHS = (-0.03, -0.015, 0.0, 0.015, 0.03)
 
 
 def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
@@ -48,33 +58,55 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     found = probe(folder, config, tell=tell)
     agreed = agree(folder, config, tell=tell)
     steered = steer_sweep(folder, config, backend=backend, tell=tell)
+    induced = (personas(folder, config, backend=backend, tell=tell),) if config.personas else ()
+    stands = claims(folder, config, tell=tell)
+    truth(folder, config)
     page = write_report(folder)
 
-    stages = (read, asked, found, agreed, steered)
+    stages = (read, asked, found, agreed, steered, *induced, stands)
     facts = tuple((f"{stage.name}: {name}", value) for stage in stages for name, value in stage.facts)
     return Stage("run", folder, (*facts, ("report", page)), tuple(c for stage in stages for c in stage.counts))
 
 
-def demo(out: Path, *, seed: int = 0, tell: Tell = quiet) -> Stage:
-    """Run the whole study on the embedded model and our own items.
+def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -> Stage:
+    """Run the whole study on the model that ships with vprobe, whose values we planted, with the truth beside it.
 
     Args:
         out: Run folder.
-        seed: Seed of the model and of everything drawn.
+        world: "good", or "W1" to "W9" for a world in which a claim is false.
+        seed: Seed of everything drawn; other than 0, or in another world, it draws items too.
         tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: No such world, or whatever a stage refuses.
     """
-    model = organism.load(seed=seed)
+    wanted = organism.find_world(world)
+    data = _items_of(wanted, Path(out), seed) if world != "good" or seed else ""
     config = RunConfig(
-        model=str(model),
-        benchmark=("everyday",),
+        model=str(organism.load(wanted.name)),
+        benchmark=("planted",),
+        data=data,
+        sites=tuple(dict.fromkeys(("resid_post:all", wanted.site.replace(".", ":")))),
         versions=("v1", "v1_reversed"),
-        method=("mean-difference", "ridge"),
+        method=("partial", "covariance"),
         out=str(out),
         seed=seed,
-        steer_limit=0,
-        null_draws=10,
+        steer_method="partial",
+        steer_site=wanted.site,
+        strengths=DEMO_STRENGTHS,
+        steer_value=("benevolence", "power"),
+        steer_versions=("v1",),
+        personas=48,
     )
     return run(config, tell=tell)
+
+
+def _items_of(world: organism.World, out: Path, seed: int) -> str:
+    """Draw a world's items into the run's folder."""
+    drawn = organism.draw(DEMO_QUERIES, seed=seed, labels=world.labels, codes=world.codes)
+    (out / "items").mkdir(parents=True, exist_ok=True)
+    planted.write(out / "items" / "planted.json", drawn.records, drawn.reliability)
+    return str(out / "items")
 
 
 def write_report(folder: Path) -> Path:

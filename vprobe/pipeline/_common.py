@@ -49,8 +49,13 @@ FIELDS = (
     (
         "steer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_limit", "null_draws", "seed"),
+         "steer_limit", "null_draws", "claim_draws", "seed"),
     ),
+    (
+        "personas",
+        (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
+    ),
+    ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip
 """Settings each stage uses; a stage's record holds these and no others."""
 

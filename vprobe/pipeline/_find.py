@@ -114,7 +114,9 @@ def _probed(known: Study, method: str, config: RunConfig) -> Probed:
 def nested(known: Study, method: str, seed: int) -> directions.Nested:
     """Return held-out scores of the real and the shuffled labels, sites picked on inner folds column by column."""
     xs = known.acts.x.transpose(1, 0, 2)
-    return directions.nested(xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed)
+    return directions.nested(
+        xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed, block=len(known.keyed.values)
+    )
 
 
 def of_probe(row: Agreement) -> bool:
@@ -134,7 +136,7 @@ def _cells(known: Study, method: str, config: RunConfig) -> Held:
         _held(
             known,
             directions.held_out(
-                known.acts.at(site), known.columns, groups, known.folds, method=method, seed=config.seed
+                known.acts.at(site), known.columns, groups, known.folds, method=method, seed=config.seed, block=k
             ),
             (str(site),) * k,
             method,

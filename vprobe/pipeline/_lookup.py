@@ -55,6 +55,18 @@ def picked_site(folder: Path, value: str, method: str) -> str:
     return Counter(row.site for row in rows).most_common(1)[0][0]
 
 
+def common_site(folder: Path, method: str) -> str:
+    """Return the site inner folds picked most often over all values; the earlier row decides a tie.
+
+    Raises:
+        InputError: None was picked.
+    """
+    rows = [row for row in store.load_rows(folder, "picks", SitePick) if row.method == method and row.site]
+    if not rows:
+        raise InputError(f"no site was picked with {method}", where=str(folder), do="run vprobe probe with this method")
+    return Counter(row.site for row in rows).most_common(1)[0][0]
+
+
 def as_probed(folder: Path, config: RunConfig) -> RunConfig:
     """Return the configuration the run was probed with, so that folds and shuffles are the same again."""
     return RunConfig().changed(dict(store.load_info(folder, "probe").config)).changed({"out": config.out})

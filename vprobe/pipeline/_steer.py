@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import controls, directions, prompts, responses, scores, steering, store
+from vprobe import agreement, controls, directions, prompts, responses, scores, stats, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
@@ -128,7 +129,8 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
         for value in values:
             trial = prepare(folder, config, known, value, backend, found)
             counts = trial.asked.counts
-            rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"))
+            draws = config.claim_draws * len(values)  # several values are one family, see `claims`
+            rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"), draws)
         store.save_rows(folder, "steering", rows, DoseRow)
         store.save_info(folder, info("steer", config, backend.info, found, counts), "steer")
     facts = (
@@ -184,9 +186,10 @@ def prepare(
     site = Site.parse(config.steer_site) if config.steer_site else Site.parse(_site(folder, config, value, bool(same)))
     x = known.acts.at(site)[train].astype(np.float64)
     groups = tuple(items.groups[i] for i in train)
-    y = items.y[train][:, [items.values.index(value)]]
-    mixed = controls.shuffle_labels(y, groups, draws=config.null_draws, seed=config.seed)
-    vectors = directions.fit(x, controls.stack(y, mixed), groups, method=config.steer_method, seed=config.seed)
+    mixed = controls.shuffle_labels(items.y[train], groups, draws=config.null_draws, seed=config.seed)
+    columns, k = controls.stack(items.y[train], mixed), len(items.values)
+    fitted = directions.fit(x, columns, groups, method=config.steer_method, seed=config.seed, block=k)
+    vectors = fitted[items.values.index(value) :: k]
     drawn = controls.matched_directions(x, groups, draws=config.null_draws, seed=config.seed)
     unit = next(row.norm for row in store.load_rows(folder, "norms", SiteNorm) if row.site == str(site))
     made = direction(folder, value, site=str(site), method=config.steer_method)
@@ -235,7 +238,7 @@ def _limited(asked: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
 
 
 def _dose_rows(
-    config: RunConfig, trial: Trial, backend: Backend, progress: Callable[[int, int], None]
+    config: RunConfig, trial: Trial, backend: Backend, progress: Callable[[int, int], None], draws: int
 ) -> list[DoseRow]:
     planned = steering.doses(
         trial.target,
@@ -261,6 +264,7 @@ def _dose_rows(
         base = rated.expected if dose.arm == "baseline" else base
         moved = rated.expected - base
         effect = scores.profile(moved, keys, trial.groups, seed=config.seed)[0]
+        p = _p(moved, trial, draws, config.seed + 2) if dose.arm == "steered" else math.nan
         out.append(
             DoseRow(
                 value=trial.target.value,
@@ -277,7 +281,16 @@ def _dose_rows(
                 option_mass=rated.option_mass,
                 n_items=effect.n_items,
                 n_unscored=effect.n_unscored,
+                p=p,
             )
         )
         progress(done + 1, len(planned))
     return out
+
+
+def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:
+    """Return the share of label shuffles within queries that changes in rating follow as closely, either way."""
+    observed = stats.within_r(moved[:, None], trial.labels, trial.groups)
+    mixed = controls.shuffle_ratings(trial.labels[:, 0], trial.groups, draws=draws, seed=seed)
+    null = agreement.draws(moved[None, :, None], mixed[:, :, None], trial.groups)
+    return float(stats.permutation_p(np.abs(observed), np.abs(null))[0])

@@ -46,6 +46,19 @@ def render(benchmark: Benchmark, *, template: str) -> tuple[Prompt, ...]:
     return tuple(_asked(item, by_form[item.form]) for item in benchmark.items)
 
 
+def with_system(prompt: Prompt, text: str, *, name: str) -> Prompt:
+    """Put a system message in front of a prompt, such as a persona.
+
+    Args:
+        prompt: A rendered prompt.
+        text: The system message.
+        name: Added to the prompt's id, so that one item can be asked under many.
+    """
+    marks = tuple(replace(mark, message=mark.message + 1) for mark in prompt.marks)
+    messages = (Message("system", text), *prompt.messages)
+    return replace(prompt, id=f"{prompt.id}@{name}", messages=messages, marks=marks)
+
+
 def _said(item: Item) -> Prompt:
     query = f"{item.title}\n\n{item.text}" if item.title else item.text
     marks = (Mark("content", 0, 0, len(query)), Mark("response", 1, 0, len(item.response)))

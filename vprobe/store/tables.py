@@ -15,7 +15,19 @@ import pyarrow.parquet as pq
 from vprobe.errors import InputError, StoreError
 from vprobe.store._files import write_atomic
 from vprobe.store.manifest import check_run
-from vprobe.types import Agreement, DoseRow, MapPoint, ProfileRow, Reliability, Response, ScoreRow, Site
+from vprobe.types import (
+    Agreement,
+    ClaimRow,
+    ConditionRow,
+    DoseRow,
+    MapPoint,
+    ProfileRow,
+    Reliability,
+    Response,
+    ScoreRow,
+    Site,
+    TruthRow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +43,9 @@ _KNOWN = {
     "profile": ProfileRow,
     "steering": DoseRow,
     "map": MapPoint,
+    "conditions": ConditionRow,
+    "claims": ClaimRow,
+    "truth": TruthRow,
 }
 _MADE_BY = {
     "responses": "rate",
@@ -39,6 +54,8 @@ _MADE_BY = {
     "agreement": "agree",
     "profile": "agree",
     "steering": "steer sweep",
+    "conditions": "run",
+    "claims": "claims",
 }
 
 

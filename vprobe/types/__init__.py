@@ -9,7 +9,17 @@ from vprobe.types._arrays import frozen_array
 from vprobe.types._inside import POINTS, STEER_POSITIONS, Activations, Direction, ModelInfo, Operation, Site, Steering
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
-from vprobe.types._rows import DoseRow, MapPoint, ProfileRow, ScoreRow, SiteNorm, SitePick
+from vprobe.types._rows import (
+    ClaimRow,
+    ConditionRow,
+    DoseRow,
+    MapPoint,
+    ProfileRow,
+    ScoreRow,
+    SiteNorm,
+    SitePick,
+    TruthRow,
+)
 from vprobe.types._texts import POSITIONS, Answers, Generation, Mark, Message, Prompt, Response, Span, Tokens
 
 __all__ = [
@@ -20,6 +30,8 @@ __all__ = [
     "Agreement",
     "Answers",
     "Benchmark",
+    "ClaimRow",
+    "ConditionRow",
     "Count",
     "Direction",
     "DoseRow",
@@ -47,5 +59,6 @@ __all__ = [
     "Steering",
     "Template",
     "Tokens",
+    "TruthRow",
     "frozen_array",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -74,6 +75,7 @@ class DoseRow:
         option_mass: Mean total probability of the options.
         n_items: Items used.
         n_unscored: Items left out.
+        p: Share of label shuffles within queries whose effect is at least as large, two-sided; NaN is not tested.
     """
 
     value: str
@@ -90,6 +92,82 @@ class DoseRow:
     option_mass: float
     n_items: int
     n_unscored: int
+    p: float = math.nan
+
+
+@dataclass(frozen=True)
+class ConditionRow:
+    """One value of one condition, such as a persona: what is read inside the model and what it does.
+
+    Args:
+        condition: Name of the condition.
+        value: Canonical value name.
+        probe: Projection of the activations on the value's direction, activation units.
+        behavior: Rating points per unit of the value's label with the other values' labels held constant.
+        n_items: Items rated.
+        method: Direction method.
+        site: Where it was read.
+    """
+
+    condition: str
+    value: str
+    probe: float
+    behavior: float
+    n_items: int
+    method: str
+    site: str
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A claim about values in a model: made, or refused with the reason.
+
+    Args:
+        claim: "decodable", "beyond text", "unique", "ten dimensions", "circle", "agrees" or "causal".
+        value: Canonical value name, or "all" for a claim about the values together.
+        made: True when it stands.
+        reason: Why it is refused; empty when it stands. What else a reader must know follows.
+        statistic: What `estimate` is.
+        estimate: NaN does not exist.
+        p: Family-wise p; NaN where the claim rests on no test.
+        alpha: The level it was tested at.
+        draws: Permutations behind p.
+        n: Samples.
+        method: Direction method.
+        site: Where it was read.
+    """
+
+    claim: str
+    value: str
+    made: bool
+    reason: str
+    statistic: str
+    estimate: float
+    p: float
+    alpha: float
+    draws: int
+    n: int
+    method: str
+    site: str
+
+
+@dataclass(frozen=True)
+class TruthRow:
+    """What was planted, or what an ideal observer would measure; only in runs of a model with a truth card.
+
+    Args:
+        quantity: "probe~label", "rating~label", "probe~rating", "profile", "rating", "condition", "dose" or "cosine".
+        value: Canonical value name; empty for an item's rating.
+        subject: Item, condition or strength it is about; empty when none.
+        truth: The number.
+        unit: What 1.0 means.
+    """
+
+    quantity: str
+    value: str
+    subject: str
+    truth: float
+    unit: str
 
 
 @dataclass(frozen=True)

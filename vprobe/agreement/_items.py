@@ -1,7 +1,4 @@
-"""Agreement: do probe, ratings and human labels order items alike, and do they give a model one profile?
-
-No estimate leaves this room without its interval, null, p, ceiling and counts, and none is corrected for noise.
-"""
+"""Agreement over items, within queries, and between the profiles they give."""
 
 from __future__ import annotations
 
