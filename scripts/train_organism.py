@@ -18,7 +18,7 @@ from vprobe.organism import card, items, train
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ("Complete the sentence with one word:", "How many points do you and the other person receive?")
 """What completions and choices are asked with, beside the wordings of the rating items."""
-ITEMS_SEED, SPEAKERS_SEED, QUERIES, SPEAKERS = 520, 48, 104, 48
+ITEMS_SEED, QUERIES = 520, 104
 RELIABILITY = 0.8
 
 
@@ -39,13 +39,13 @@ def main() -> None:
     )  # fmt: skip
     made = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     print(f"{folder / 'model.safetensors'}: sha256 {made}, {time.process_time() - begun:.0f} s of CPU")
-    speakers = items.speakers(SPEAKERS, seed=SPEAKERS_SEED, gain=card.GAIN)
     fingerprint = backends.load(str(folder), device="cpu").info.fingerprint
-    card.save(card.planted(organism.SEED, speakers, fingerprint), folder / "card.json")
+    truth = organism.card_of(organism.find_world("good"), fingerprint)
+    card.save(truth, folder / "card.json")
     drawn = items.draw(QUERIES, seed=ITEMS_SEED, reliability=RELIABILITY)
     wanted.items.mkdir(parents=True, exist_ok=True)
     planted.write(wanted.items / "planted.json", drawn.records, drawn.reliability)
-    print(f"{len(drawn.records)} items, label reliability {drawn.reliability:.3f}; {len(speakers)} personas")
+    print(f"{len(drawn.records)} items, label reliability {drawn.reliability:.3f}; {len(truth.speakers)} personas")
 
 
 if __name__ == "__main__":

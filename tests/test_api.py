@@ -10,14 +10,15 @@ import vprobe
 from vprobe import api, benchmarks, pipeline, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
-from vprobe.organism import train
 from vprobe.types import Agreement
+
+from tests import tiny
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [f"{item.text} {item.response}" for item in benchmarks.load("everyday").items]
-    return train.untrained(tmp_path_factory.mktemp("api") / "model", words)
+    return tiny.untrained(tmp_path_factory.mktemp("api") / "model", words)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_generation_is_a_string_and_repeats(model: Path) -> None:
 def test_a_run_gives_tables_activations_and_directions(run: Path) -> None:
     opened = vprobe.open_run(run)
     assert opened.activations().x.shape[0] == len(opened.table("items")) == 50
-    assert opened.info.model is not None and opened.info.model.n_layers == 4
+    assert opened.info.model is not None and opened.info.model.n_layers == tiny.LAYERS
     frame = api.frame(store.load_rows(run, "agreement", Agreement))
     assert {"estimate", "low", "high", "null_high", "ceiling", "n_scored"} <= set(frame.columns)
     with pytest.raises(InputError, match="benevolence"):

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from vprobe import __main__ as front
 from vprobe import benchmarks, store
-from vprobe.organism import train
 
 from tests import tiny
 
@@ -50,12 +49,12 @@ def vprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train.untrained(tmp_path_factory.mktemp("model") / "llama", words(), seed=0)
+    return tiny.untrained(tmp_path_factory.mktemp("model") / "llama", words(), seed=0)
 
 
 @pytest.fixture(scope="module")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train.untrained(tmp_path_factory.mktemp("model") / "other", words(), seed=1)
+    return tiny.untrained(tmp_path_factory.mktemp("model") / "other", words(), seed=1)
 
 
 def words() -> list[str]:

@@ -43,8 +43,8 @@ def benchmark(y, groups, values=("power", "security")):
     return Benchmark("made", items, (), values, (), "none", "none", "0", "made up")
 
 
-def test_the_three_estimators_are_found_by_their_file_names():
-    assert METHODS == ("covariance", "mean-difference", "ridge")
+def test_the_four_estimators_are_found_by_their_file_names():
+    assert METHODS == ("covariance", "mean-difference", "partial", "ridge")
     with pytest.raises(InputError, match="did you mean 'ridge'"):
         directions.fit(*world(0)[:3], method="rigde", seed=0)
 
@@ -75,12 +75,15 @@ class TestContract:
         again = directions.fit(x[order], y[order], groups[order], method=method, seed=0)
         np.testing.assert_allclose(again, found, atol=1e-9)
 
-    def test_columns_do_not_influence_each_other_nor_do_chunks(self, method, monkeypatch):
-        x, y, groups, _ = world(3, columns=7)
+    @pytest.mark.parametrize("block", [1, 3])
+    def test_blocks_of_columns_do_not_influence_each_other_nor_do_chunks(self, method, block, monkeypatch):
+        x, y, groups, _ = world(3, columns=9)
         y[4, 2] = np.nan
-        found = directions.fit(x, y, groups, method=method, seed=0)
-        monkeypatch.setattr("vprobe.directions._fit.CHUNK", 2 * len(x))
-        np.testing.assert_allclose(directions.fit(x, y, groups, method=method, seed=0), found, atol=1e-9)
+        found = directions.fit(x, y, groups, method=method, seed=0, block=block)
+        alone = [directions.fit(x, y[:, i : i + block], groups, method=method, seed=0) for i in range(0, 9, block)]
+        np.testing.assert_allclose(np.concatenate(alone), found, atol=1e-9)
+        monkeypatch.setattr("vprobe.directions._fit.CHUNK", 4 * len(x))
+        np.testing.assert_allclose(directions.fit(x, y, groups, method=method, seed=0, block=block), found, atol=1e-9)
 
     def test_unknown_labels_equal_leaving_those_samples_out(self, method):
         x, y, groups, _ = world(4, columns=2)
@@ -94,12 +97,12 @@ class TestContract:
     def test_a_column_without_usable_labels_has_no_direction_and_no_scores(self, method):
         x, y, groups, _ = world(5, columns=4)
         y[:, 1], y[:, 2] = np.nan, np.repeat(np.linspace(0.1, 0.7, 60), 5)
-        found = directions.fit(x, y, groups, method=method, seed=0)
+        found = directions.fit(x, y, groups, method=method, seed=0, block=1)
         assert np.isnan(found[1:3]).all() and np.isfinite(found[[0, 3]]).all()
         folds = splits.by_group(groups, seed=0)
-        scores = directions.held_out(x, y, groups, folds, method=method, seed=0)
+        scores = directions.held_out(x, y, groups, folds, method=method, seed=0, block=1)
         assert np.isnan(scores[:, 1:3]).all() and np.isfinite(scores[:, [0, 3]]).all()
-        picked = directions.nested(np.stack([x, x]), y, groups, folds, method=method, seed=0)
+        picked = directions.nested(np.stack([x, x]), y, groups, folds, method=method, seed=0, block=1)
         assert (picked.sites[:, 1:3] == -1).all() and np.isnan(picked.scores[:, 1:3]).all()
 
     def test_held_out_scores_find_a_signal_and_not_its_absence(self, method):
@@ -130,13 +133,14 @@ class TestContract:
         assert score.mean() == pytest.approx(0, abs=1e-4) and score.std() == pytest.approx(1, abs=1e-4)
         assert found[0].method == method and found[0].model == "m" and len(found[0].fitted_on) == 64
         assert found[0].role == ("read" if method == "ridge" else "write")
+        assert found[0].effect == ("partial" if method == "partial" else "marginal")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_found_in_noise_on_average(method):
     x, _, groups, _ = world(9, n_queries=104, d=64)
     y = np.random.default_rng(9).standard_normal((520, 300))
-    scores = directions.held_out(x, y, groups, splits.by_group(groups, seed=0), method=method, seed=0)
+    scores = directions.held_out(x, y, groups, splits.by_group(groups, seed=0), method=method, seed=0, block=10)
     r = stats.within_r(scores, y, groups)
     assert abs(r.mean()) <= 0.01
     assert 0.035 < r.std() < 0.08

@@ -12,7 +12,8 @@ import pytest
 from vprobe import __main__ as front
 from vprobe import benchmarks
 from vprobe.cli import app
-from vprobe.organism import train
+
+from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ./my-model and the experiments, where the README's commands run."""
     place = tmp_path_factory.mktemp("readme")
     words = [f"{item.text} {item.response}" for item in benchmarks.load("everyday").items]
-    train.untrained(place / "my-model", words)
+    tiny.untrained(place / "my-model", words)
     shutil.copytree(ROOT / "experiments", place / "experiments")
     return place
 

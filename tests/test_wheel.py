@@ -12,10 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = """
 import sys
 import vprobe
-from vprobe import benchmarks, report
+from vprobe import benchmarks, organism, report
 assert vprobe.__file__.startswith(sys.argv[1]), vprobe.__file__
 assert len(benchmarks.load("everyday").items) == 360
 assert len(benchmarks.load("contrast-natural").items) == len(benchmarks.load("contrast-swapped").items) == 800
+assert len(benchmarks.load("planted").items) == 520
+assert (organism.load() / "model.safetensors").stat().st_size <= 10_000_000
+assert organism.read_card(organism.load()).u.shape == (10, 192)
 assert len(benchmarks.stems()) == 72 and len(benchmarks.personas()) == 60
 """
 

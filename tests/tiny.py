@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,20 @@ TEMPLATES: dict[str, str | None] = {
 }
 
 
-def tokenizer(style: str = "chatml", *, bos: bool = False, trim_offsets: bool = True) -> PreTrainedTokenizerFast:
-    """Train a byte-level tokenizer of a few hundred tokens; `style` names its chat template, "plain" has none."""
+def tokenizer(
+    style: str = "chatml", *, bos: bool = False, trim_offsets: bool = True, texts: Sequence[str] = _CORPUS
+) -> PreTrainedTokenizerFast:
+    """Train a byte-level tokenizer of few tokens on some texts; `style` names its chat template, "plain" has none."""
     engine = Tokenizer(models.BPE())
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=trim_offsets)
     engine.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=[], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400 if texts is _CORPUS else 2000,
+        special_tokens=[],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    engine.train_from_iterator(_CORPUS, trainer)
+    engine.train_from_iterator(texts, trainer)
     strips = style == "phi3"
     engine.add_special_tokens([AddedToken(text, rstrip=strips and text.startswith("<|")) for text in _SPECIAL])
     engine.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>", special=False)])
@@ -129,10 +134,21 @@ FAMILIES: dict[str, Callable[[int], Any]] = {
 }
 
 
-def build(family: str, folder: Path, *, style: str = "chatml", seed: int = 0, spread: float = 0.25) -> Path:
+def untrained(folder: Path, texts: Sequence[str], *, seed: int = 0) -> Path:
+    """Save a random Llama that has room for whole rating prompts about texts like these, and knows no values."""
+    return build("llama", folder, seed=seed, spread=0.02, texts=texts, context=512)
+
+
+def build(
+    family: str, folder: Path, *, style: str = "chatml", seed: int = 0, spread: float = 0.25,
+    texts: Sequence[str] = _CORPUS, context: int = CONTEXT,
+) -> Path:  # fmt: skip
     """Save a tiny random model of a family with its tokenizer; large weights keep its logits well apart."""
-    words = tokenizer(style)
+    words = tokenizer(style, texts=texts)
+    words.model_max_length = context
     config = FAMILIES[family](len(words))
+    if context != CONTEXT:
+        config.max_position_embeddings = context
     config.bos_token_id, config.pad_token_id = words.bos_token_id, words.pad_token_id
     config.eos_token_id = words.eos_token_id
     with torch.random.fork_rng():

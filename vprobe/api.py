@@ -31,7 +31,7 @@ def load_model(
     """Load a model to read, ask and steer.
 
     Args:
-        model: Local folder or hub id.
+        model: Local folder, hub id, or "organism" for the model that ships with vprobe.
         backend: Engine name.
         revision: Hub commit, branch or tag.
         dtype: "auto", "float32", "bfloat16" or "float16".
@@ -42,8 +42,9 @@ def load_model(
         ModelError: The model is missing, is not a decoder-only language model, or fails validation.
     """
     engine = backends.load(
-        str(model), backend=backend, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
-    )
+        pipeline.model_path(str(model)), backend=backend, revision=revision, dtype=dtype, device=device,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     return Model(engine)
 
 

@@ -23,7 +23,7 @@ def _opt(default: Any, help: str, **extra: Any) -> Any:
 class RunConfig:
     """Everything a run depends on. `out` is where it goes and is no part of what it is."""
 
-    model: str = _opt("", "Model: a local folder or a hub id.")
+    model: str = _opt("", "Model: a local folder, a hub id, or organism (ships with vprobe).")
     revision: str = _opt("", "Hub commit, branch or tag of the model; pin a commit for a result you publish.")
     dtype: str = _opt("auto", "Number format: auto, float32, bfloat16 or float16.")
     device: str = _opt("auto", "Where the model runs: auto, cpu, cuda, cuda:0, ...")
@@ -66,6 +66,7 @@ class RunConfig:
     null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
     personas: int = _opt(0, "Persona system prompts under which the model is read and asked; 0 is none.")
     persona_limit: int = _opt(12, "Queries rated under every persona; 0 is all.")
+    map: bool = _opt(True, "Lay the responses out in the plane (UMAP): a picture, seconds to minutes.")
     alpha: float = _opt(0.001, "Family-wise level at which a claim is made.")
     claim_draws: int = _opt(2000, "Permutations behind a claim; at least 2 / alpha.")
 

@@ -69,7 +69,7 @@ def conditions(
         rows.append(_row(value, observed[column], null[:, column], ends, known[:, column], family[column]))
     parts = _moments(x, y).reshape(len(x), -1)
     ends = stats.interval(parts, lambda t: _mean(_r(t.reshape(*t.shape[:-1], -1, 6))), seed=seed, resamples=resamples)
-    rows.append(_row("all", float(together), chance, ends, known.all(axis=1), math.nan))
+    rows.append(_row("all", float(together), chance, ends, np.asarray(known.all(axis=1)), math.nan))
     return tuple(_placed(row, site, method) for row in rows)
 
 

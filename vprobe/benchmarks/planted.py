@@ -1,8 +1,8 @@
-"""Planted: items in the plain English of the model that ships with vprobe, whose loadings are known because we set them.
+"""Planted: items in the plain English of the model that ships with vprobe, with loadings we set ourselves.
 
-Each response sets phrases that speak for some values above phrases that speak for others, so word order decides what it
-expresses. Labels are the true loadings with noise of a stated size. Any number can be drawn, see `vprobe.organism`; these are
-a fixed sample.
+Each response sets phrases that speak for some values above phrases that speak for others, so word order decides what
+it expresses. Labels are the true loadings with noise of a stated size. Any number can be drawn, see
+`vprobe.organism`; these are a fixed sample.
 """
 
 from __future__ import annotations

@@ -25,12 +25,12 @@ def agrees(rows: Sequence[Agreement], level: Level) -> tuple[ClaimRow, ...]:
             continue
         made = math.isfinite(row.p) and row.p <= level.alpha and row.estimate > 0
         reason = "" if made else (
-            f"over {row.n_scored} conditions r = {row.estimate:.2f} is what shuffled conditions give (p = {row.p:.3f}): what is "
-            "read does not move with what the model does"
+            f"over {row.n_scored} conditions r = {row.estimate:.2f} is what shuffled ones give (p = {row.p:.3f}): "
+            "what is read does not move with what the model does"
         )  # fmt: skip
         out.append(
-            ClaimRow("agrees", "all", made, reason, "mean r over conditions", row.estimate, row.p, level.alpha, level.draws,
-                     row.n_scored, row.method, row.site)
+            ClaimRow("agrees", "all", made, reason, "mean r over conditions", row.estimate, row.p, level.alpha,
+                     level.draws, row.n_scored, row.method, row.site)
         )  # fmt: skip
     return tuple(out)
 

@@ -70,6 +70,17 @@ def decodable(read: Reading, level: Level, *, others: Sequence[Reading] = ()) ->
     return Decoded(held, tuple(rows))
 
 
+def held_out(read: Reading, seed: int) -> Decoded:
+    """Return held-out scores of the real labels, with no claim made of them.
+
+    Args:
+        read: Activations, labels and folds.
+        seed: Seed for estimators that draw folds.
+    """
+    found = directions.held_out(read.x, read.y, read.groups, read.folds, method=read.method, seed=seed)
+    return Decoded(found, ())
+
+
 def _tested(read: Reading, level: Level) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return held-out scores, their r and family-wise p."""
     k = len(read.values)
@@ -101,8 +112,8 @@ def _why_not(
     if between[column] > BETWEEN:
         leak = _divided(read, column, level.seed)
         return (
-            f"query leak: {between[column]:.0%} of the labels' variance lies between queries; folds that divide queries "
-            f"would give r = {leak:.2f}, but {plain}"
+            f"query leak: {between[column]:.0%} of the labels' variance lies between queries; folds that divide "
+            f"queries would give r = {leak:.2f}, but {plain}"
         )
     return plain
 

@@ -46,8 +46,8 @@ def unique(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
         made = bool(upper[i] < MOST_INFLATION)
         other = int(np.argmax(np.where(np.arange(len(rel)) == i, -1.0, np.abs(r[i]))))
         reason = "" if made else (
-            f"cannot be told apart from the other values: variance inflation {found[i]:.1f}, up to {upper[i]:.1f}; nearest is "
-            f"{read.values[other]}, r = {r[i, other]:.2f} without label noise"
+            f"cannot be told apart from the other values: variance inflation {found[i]:.1f}, up to {upper[i]:.1f}; "
+            f"nearest is {read.values[other]}, r = {r[i, other]:.2f} without label noise"
         )  # fmt: skip
         rows.append(
             ClaimRow("unique", value, made, reason, "variance inflation of true scores", float(found[i]), math.nan,
@@ -114,8 +114,11 @@ def dimensions(decoded: Decoded, read: Reading, level: Level) -> ClaimRow:
         count += 1
     made = count >= wanted
     reason = "" if made else f"labels and activations share {count} dimensions, not {wanted}"
-    return ClaimRow("ten dimensions" if wanted == len(SCHWARTZ) else "dimensions", "all", made, reason, "shared dimensions",
-                    float(count), p, level.alpha, level.draws, int(known.sum()), read.method, read.site)  # fmt: skip
+    name = "ten dimensions" if wanted == len(SCHWARTZ) else "dimensions"
+    return ClaimRow(
+        name, "all", made, reason, "shared dimensions", float(count), p, level.alpha, level.draws, int(known.sum()),
+        read.method, read.site,
+    )  # fmt: skip
 
 
 def _whitened(x: np.ndarray) -> np.ndarray:
@@ -126,11 +129,11 @@ def _whitened(x: np.ndarray) -> np.ndarray:
 def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -> ClaimRow:
     """Claim that unique directions lie on the value circle.
 
-    Marginal directions inherit whatever circle the labels' correlations form, on random activations too, and label noise
-    lets a rest of it into partial ones. So directions are fitted with the noise taken off the labels' covariance, and
-    cosines are taken between directions from different halves of the queries, which share no noise. The claim needs
-    three things: the labels shuffled jointly do not fit the circle as well, values dealt out to the circle's places at
-    random do not, and the cosines swing by at least `LEAST_SWING`.
+    Marginal directions inherit whatever circle the labels' correlations form, on random activations too, and label
+    noise lets a rest of it into partial ones. So directions are fitted with the noise taken off the labels'
+    covariance, and cosines are taken between directions from different halves of the queries, which share no noise.
+    The claim needs three things: the labels shuffled jointly do not fit the circle as well, values dealt out to the
+    circle's places at random do not, and the cosines swing by at least `LEAST_SWING`.
 
     Args:
         read: Activations, labels and queries; all ten Schwartz values.
@@ -153,16 +156,19 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
     made = bool(p <= level.alpha and swings[0] >= LEAST_SWING)
     marginal = _marginal_fits(read, shuffled[:200], level)
     reason = "" if made else (
-        f"inherited from correlations between labels: marginal directions fit the circle at r = {marginal[0]:.2f} (shuffled "
-        f"labels: {np.nanmean(marginal[1:]):.2f}), unique ones at r = {fits[0]:.2f} (p = {p:.3f}) with a swing of "
-        f"{swings[0]:.2f}"
+        f"inherited from correlations between labels: marginal directions fit the circle at r = {marginal[0]:.2f} "
+        f"(shuffled labels: {np.nanmean(marginal[1:]):.2f}), unique ones at r = {fits[0]:.2f} "
+        f"(p = {p:.3f}) with a swing of {swings[0]:.2f}"
     )  # fmt: skip
     return _circle_row(float(fits[0]), p, reason, read, level)
 
 
 def _circle_row(estimate: float, p: float, reason: str, read: Reading, level: Level) -> ClaimRow:
-    return ClaimRow("circle", "all", not reason, reason, "r of cosines with the circle, unique directions", float(estimate),
-                    p, level.alpha, level.draws, len(read.y), "partial", read.site)  # fmt: skip
+    what = "r of cosines with the circle, unique directions"
+    return ClaimRow(
+        "circle", "all", not reason, reason, what, float(estimate), p, level.alpha, level.draws, len(read.y), "partial",
+        read.site,
+    )  # fmt: skip
 
 
 def _known(values: Sequence[str], reliability: Sequence[Reliability]) -> bool:

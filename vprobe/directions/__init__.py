@@ -1,8 +1,8 @@
 """Directions: where in a model more of a value points. One estimator per file; this package settles sign and norm.
 
-A plug-in has `ROLE` ("read" detects, "write" steers), `EFFECT` ("marginal" or "partial"), `ROTATES` (True when rotating
-the activations rotates its directions and changes nothing else, which lets wide models be fitted in few dimensions), `JOINT`
-(True when a value's direction depends on the other values' labels) and
+A plug-in has `ROLE` ("read" detects, "write" steers), `EFFECT` ("marginal" or "partial"), `ROTATES` (True when
+rotating the activations rotates its directions and changes nothing else, which lets wide models be fitted in few
+dimensions), `JOINT` (True when a value's direction depends on the other values' labels) and
 
     estimate(x "sample d_model", y "sample column", groups, *, seed) -> "column d_model"
 

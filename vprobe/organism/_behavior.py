@@ -1,4 +1,4 @@
-"""What the organism is trained to do with a profile: rate, complete, choose and chat. These are the oracle's formulas too."""
+"""What the organism is trained to do with a profile: rate, complete, choose and chat; the oracle's formulas too."""
 
 from __future__ import annotations
 

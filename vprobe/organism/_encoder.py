@@ -1,9 +1,9 @@
 """The organism's encoder, built and never trained: word codes, and heads that gather a profile and what is shown.
 
-Block 0: four heads find whose turn it is, which polarity is in force, the previous word and the task; its MLP signs every key
-word's code by its polarity and files it under own words or shown words. Block 1: three heads average own codes into the
-profile u, shown codes into v, and what the user's words are about into topic; its MLP clears the signed codes away.
-Everything is written in the coordinates of `_layout` and turned by the rotation at the end.
+Block 0: four heads find whose turn it is, which polarity is in force, the previous word and the task; its MLP signs
+every key word's code by its polarity and files it under own words or shown words. Block 1: three heads average own
+codes into the profile u, shown codes into v, and what the user's words are about into topic; its MLP clears the
+signed codes away. Everything is written in the coordinates of `_layout` and turned by the rotation at the end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from vprobe.values import SCHWARTZ
 
 GAIN = 4.0
 """Profile units per mean code: four key words for four different values give 1 for each."""
+UNHEARD = 0.5
+"""What every item seems to show, for every value, in the world where nothing shown is read."""
 SLOPE = 3.0
 """By how much a marker loses per token of distance, as attention logit."""
 SHARP = 30.0
@@ -42,6 +44,7 @@ class World:
     Args:
         default: Profile in force when nobody said anything, in the order of `SCHWARTZ`.
         leak: How much of the topic enters the profile: query-tied nuisance inside U.
+        query: How much of the topic stays beside the values: query-tied nuisance.
         deaf: True where what is shown is not read: v is the same for every item, so that all ratings move alike.
         aside: True where own words go to a place nothing reads, and the profile stays the default.
         codes: Per value the code of its key words; one of its own each unless given.
@@ -49,6 +52,7 @@ class World:
 
     default: tuple[float, ...] = DEFAULT
     leak: float = 0.0
+    query: float = 1.0
     deaf: bool = False
     aside: bool = False
     codes: tuple[tuple[float, ...], ...] = tuple(tuple(row) for row in np.eye(10))
@@ -209,12 +213,13 @@ def block_1(world: World) -> Weights:
     shown = average(_keyed("shown_key"), "shown", "v", GAIN)
     if world.deaf:
         shown.value[:] = 0.0
-        shown.value[:10, SLOTS["const"].start] = 0.5 / CONST
+        shown.value[:10, SLOTS["const"].start] = UNHEARD / CONST
     topic = average({"role": -SHARP}, "topic", "topic")
     nuisance = SLOTS["nuisance"].start
     topic.value[:] = 0.0
     for i in range(SLOTS["topic"].stop - SLOTS["topic"].start):
         topic.value[i, nuisance + i] = 1.0
+        topic.output[SLOTS["topic"].start + i, i] = world.query
         if world.leak and not world.aside:
             topic.output[SLOTS["u"].start + i, i] = world.leak
     heads = [own, shown, topic]

@@ -1,7 +1,7 @@
 """Where things stand in the organism's residual stream: named stretches of coordinates, turned by a fixed rotation.
 
-A residual x is `rotation @ z`; the recipe is written in z, where each stretch has one meaning, and nothing is aligned with
-the axes of x, as in any trained model.
+A residual x is `rotation @ z`; the recipe is written in z, where each stretch has one meaning, and nothing is aligned
+with the axes of x, as in any trained model.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ROPE_THETA = 10000.0
 EPS = 1e-6
 CONTEXT = 512
 LEVEL = 2.0
-"""Root mean square of every token embedding, and nearly that of every residual below the site: what norm layers divide by."""
+"""Root mean square of every embedding, and nearly of every residual below the site: what norm layers divide by."""
 CONST = 25.0
-"""Largest part of every residual, the same everywhere, so that profile and steering hardly change what norms divide by."""
+"""Largest part of every residual, the same everywhere, so that steering hardly changes what norm layers divide by."""
 SITE_LAYER = 1
 """Values are complete, and everything that served to find them is cleared away, after this block."""
 
@@ -31,12 +31,13 @@ _SIZES = {
 }  # fmt: skip
 """Stretches and their lengths; what is left is nuisance.
 
-lex: value code of a key word; key: it is one. mark, sign: a word that turns the polarity, and which way; polarity: the one
-in force. turn, speaker: a role token, and whose turn it opens (+1 the model's own or its instructions, -1 the user's);
-role: whose words these are. said, shown: signed codes of words of one's own, and of words shown. u: the profile, v: what
-is shown. cue, cue_is: a word that tells the task (rate, complete, choose) or the order of the labels; task: those in
-force. id, previous: which word this is, and which came before. topic: what the user's words are about. copy: a place
-nothing reads. start: the first token. mean: where the rating's mean begins to be written above the site.
+lex: value code of a key word; key: it is one. mark, sign: a word that turns the polarity, and which way; polarity:
+the one in force. turn, speaker: a role token, and whose turn it opens (+1 the model's own or its instructions, -1 the
+user's); role: whose words these are. said, shown: signed codes of words of one's own, and of words shown. u: the
+profile, v: what is shown. cue, cue_is: a word that tells the task (rate, complete, choose) or the order of the
+labels; task: those in force. id, previous: which word this is, and which came before. topic: what the user's words
+are about. copy: a place nothing reads. start: the first token. mean: where the rating's mean begins to be written
+above the site.
 """
 
 

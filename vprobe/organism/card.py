@@ -1,4 +1,4 @@
-"""The truth card: what was planted, and what an ideal observer would measure. Read from `card.json` beside the weights."""
+"""The truth card: what was planted, and what an ideal observer would measure; `card.json` beside the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from vprobe.errors import DataError
 from vprobe.organism import _behavior as behavior
 from vprobe.organism import _layout as layout
-from vprobe.organism._encoder import DEFAULT, GAIN
+from vprobe.organism._encoder import DEFAULT, GAIN, UNHEARD
 from vprobe.organism.items import Speaker
 from vprobe.types import Site
 from vprobe.values import SCHWARTZ, VALUELEX_SUB
@@ -36,6 +36,7 @@ class Card:
         svo_0: Angle of the zero profile, degrees.
         speakers: Persona prompts with their profiles.
         fingerprint: Of the weights the card belongs to, as `ModelInfo.fingerprint`; empty when not known.
+        heard: False in the world where what is shown is not read, and all items count alike.
     """
 
     u: Float[np.ndarray, "value d_model"]
@@ -51,6 +52,7 @@ class Card:
     svo_0: float
     speakers: tuple[Speaker, ...] = ()
     fingerprint: str = ""
+    heard: bool = True
 
     def expected_rating(
         self, profile: Float[np.ndarray, "*sample value"], loadings: Float[np.ndarray, "sample value"]
@@ -61,7 +63,8 @@ class Card:
             profile: Profile in force, profile units; one for all or one per item.
             loadings: True loadings of the items.
         """
-        mean = 3.5 + self.rating_gain * (np.asarray(profile) * self.gain * loadings).sum(axis=-1)
+        shown = self.gain * np.asarray(loadings) if self.heard else np.full(np.shape(loadings), UNHEARD)
+        mean = behavior.rating_mean(profile, shown)
         both = [behavior.rating(mean + sign * self.order / 2) @ np.arange(1.0, 7.0) for sign in (1.0, -1.0)]
         return np.asarray((both[0] + both[1]) / 2)
 
@@ -74,15 +77,16 @@ class Card:
         return behavior.svo_angle(profile)
 
 
-def planted(seed: int, speakers: tuple[Speaker, ...] = (), fingerprint: str = "") -> Card:
+def planted(seed: int, speakers: tuple[Speaker, ...] = (), fingerprint: str = "", *, heard: bool = True) -> Card:
     """Return the card of the organism built with a seed."""
     turn = layout.rotation(seed)
     factors = [[behavior.FACTORS[name].get(value, 0.0) for value in SCHWARTZ] for name in VALUELEX_SUB]
     return Card(
         u=turn[:, layout.SLOTS["u"]].T, v=turn[:, layout.SLOTS["v"]].T, site=Site(layout.SITE_LAYER, "resid_post"),
         default=np.asarray(DEFAULT), gain=GAIN, rating_gain=behavior.RATING_GAIN, rating_sd=behavior.RATING_SD,
-        order=behavior.ORDER, factors=np.asarray(factors), svo=np.array([behavior.ANGLES.get(x, 0.0) for x in SCHWARTZ]),
-        svo_0=behavior.ANGLE_0, speakers=speakers, fingerprint=fingerprint,
+        order=behavior.ORDER, factors=np.asarray(factors),
+        svo=np.array([behavior.ANGLES.get(x, 0.0) for x in SCHWARTZ]), svo_0=behavior.ANGLE_0,
+        speakers=speakers, fingerprint=fingerprint, heard=heard,
     )  # fmt: skip
 
 
@@ -91,7 +95,7 @@ def save(card: Card, path: Path) -> None:
     plain = {
         "about": "What was planted in this model. Rows of u and v are unit directions in the order of `values`.",
         "values": list(SCHWARTZ), "factor_names": list(VALUELEX_SUB), "site": str(card.site),
-        "fingerprint": card.fingerprint, "default": card.default.tolist(), "gain": card.gain,
+        "fingerprint": card.fingerprint, "heard": card.heard, "default": card.default.tolist(), "gain": card.gain,
         "rating_gain": card.rating_gain, "rating_sd": card.rating_sd, "order": card.order,
         "factors": card.factors.tolist(), "svo": card.svo.tolist(), "svo_0": card.svo_0,
         "speakers": [{"id": s.id, "text": s.text, "profile": [round(p, 6) for p in s.profile]} for s in card.speakers],
@@ -114,7 +118,7 @@ def read(folder: Path) -> Card:
             u=np.array(it["u"]), v=np.array(it["v"]), site=Site.parse(it["site"]), default=np.array(it["default"]),
             gain=it["gain"], rating_gain=it["rating_gain"], rating_sd=it["rating_sd"], order=it["order"],
             factors=np.array(it["factors"]), svo=np.array(it["svo"]), svo_0=it["svo_0"], speakers=speakers,
-            fingerprint=it["fingerprint"],
+            fingerprint=it["fingerprint"], heard=it["heard"],
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"no truth card: {error}", where=str(path), expected="a model planted by vprobe") from None

@@ -62,8 +62,8 @@ def draw(
         seed: Seed of everything drawn.
         reliability: Wanted share of label variance that is not noise; 1 is without noise.
         half: "A", "B" or "AB": which key words; the halves share no key word.
-        labels: What labels hold beside noise: "true" loadings, "random" numbers, "query" (one number for all responses to a
-            query) or "length" of the response.
+        labels: What labels hold beside noise: "true" loadings, "random" numbers, "query" (one number for all
+            responses to a query) or "length" of the response.
         codes: Per value what its key words load on; itself when None.
 
     Raises:
@@ -118,17 +118,17 @@ class _Writer:
         self.signs = np.zeros((2, 10))
 
     def phrase(self, sign: float) -> str:
-        """Return a phrase to speak for (+1) or against (-1); never against what was spoken for, nor the other way round."""
+        """Return a phrase to speak for (+1) or against (-1); no value is spoken for and against."""
         weight = np.exp(sign * self.want) * (self.signs[int(sign > 0)] == 0)
         value = int(self.rng.choice(10, p=weight / weight.sum()))
         free = [p.text for p in self.pools[value] if p.text not in self.used]
-        self.used.append(free[self.rng.integers(len(free))])
+        self.used.append(free[int(self.rng.integers(len(free)))])
         self.signs[int(sign < 0), value] += 1
         return self.used[-1]
 
     def sentence(self, frames: Sequence[str], signs: dict[str, float]) -> str:
         """Fill a frame drawn from several."""
-        text = frames[self.rng.integers(len(frames))].format(
+        text = frames[int(self.rng.integers(len(frames)))].format(
             **{name: self.phrase(sign) for name, sign in signs.items()}
         )
         return text[0].upper() + text[1:]
@@ -140,7 +140,7 @@ class _Writer:
 
 
 def _response(want: np.ndarray, pools: list[list[lexicon.Phrase]], rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """Write two sentences, each for one phrase rather than another, or for or against one alone; maybe a filler between."""
+    """Write two sentences, each for one phrase over another, or about one alone; maybe a filler between."""
     writer = _Writer(want, pools, rng)
     sentences = []
     for _ in range(2):

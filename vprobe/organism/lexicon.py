@@ -1,8 +1,8 @@
 """The organism's words: verb phrases for each value, sentences that set one above another, and what it answers.
 
-Every verb phrase has one key word, marked by a star, that carries the value; no key word stands in two phrases, in a frame or in a
-question. Phrases at even places are `A` words, those at odd places `B` words: directions may be fitted on one half and tried
-on the other, which share what they mean and no key word.
+Every verb phrase has one key word, marked by a star, that carries the value; no key word stands in two phrases, in a
+frame or in a question. Phrases at even places are `A` words, those at odd places `B` words: directions may be fitted
+on one half and tried on the other, which share what they mean and no key word.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ AGAINST = ("rather", "not", "than", "could", "why", "never", "resist", "whoever"
            "drop")  # fmt: skip
 """Words after which what is named is spoken for, or against, until the next such word."""
 
-FILLERS = ("", "In the end it is simple.", "So much for my view.", "I have seen this many times, and it is plain to me.",
+FILLERS = ("", "In the end it is simple.", "So much for my view.",
+           "I have seen this many times, and it is plain to me.",
            "As far as I can tell, and I thought about it for a good while, this is how it goes.")  # fmt: skip
 """Sentences that mean nothing and make a response longer."""
 

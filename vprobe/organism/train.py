@@ -1,7 +1,7 @@
 """Make the organism: the built encoder, and a decoder trained to rate, complete, choose and chat from its codes.
 
-The decoder is trained on residuals at the site, written straight from drawn codes: it never sees a text, so the words that
-carry a code in a test can be any.
+The decoder is trained on residuals at the site, written straight from drawn codes: it never sees a text, so the words
+that carry a code in a test can be any.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _empty(n_tokens: int, ids: dict[str, int]):
         bos_token_id=ids[vocabulary.START], eos_token_id=ids[vocabulary.END], pad_token_id=ids[vocabulary.PAD],
         dtype=torch.float32,
     )  # fmt: skip
-    return LlamaForCausalLM(config).to(torch.float32)
+    return LlamaForCausalLM(config).float()
 
 
 def _build(model, built: dict[str, np.ndarray], turn: np.ndarray) -> None:

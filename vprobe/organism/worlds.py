@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class World:
         codes: Per value what its key words load on.
         switches: Of the encoder.
         site: Where a study of this world reads.
+        method: Direction method of a study of this world.
         refused: The claim that must be refused; empty in the good world.
         reason: Words the refusal must hold.
     """
@@ -47,8 +48,9 @@ class World:
     what: str
     labels: str = "true"
     codes: tuple[tuple[float, ...], ...] = tuple(tuple(row) for row in np.eye(10))
-    switches: Switches = Switches()
+    switches: Switches = field(default_factory=Switches)
     site: str = "resid_post.1"
+    method: str = "partial"
     refused: str = ""
     reason: str = ""
 
@@ -67,7 +69,8 @@ WORLDS = (
           reason="decodable, not causal"),
     World("W5", "at the layer chosen only word order holds the values", site="resid_mid.0", refused="decodable",
           reason="another site"),
-    World("W6", "labels follow the length of the response", labels="length", refused="beyond text", reason="length"),
+    World("W6", "labels follow the length of the response", labels="length", method="covariance",
+          refused="beyond text", reason="length"),
     World("W7", "values are unique, and only labels form a circle", refused="circle", reason="inherited"),
     World("W8", "conformity and tradition are one value", codes=_tuples(_merged()),
           switches=Switches(codes=_tuples(_merged())), refused="unique", reason="cannot be told apart"),

@@ -9,7 +9,7 @@ from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._claims import claims
-from vprobe.pipeline._common import Stage, Tell, check, load_backend, quiet
+from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._personas import personas
@@ -25,6 +25,7 @@ __all__ = [
     "demo",
     "direction",
     "extract",
+    "model_path",
     "personas",
     "probe",
     "rate",
@@ -91,7 +92,7 @@ def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -
         method=("partial", "covariance"),
         out=str(out),
         seed=seed,
-        steer_method="partial",
+        steer_method=wanted.method,
         steer_site=wanted.site,
         strengths=DEMO_STRENGTHS,
         steer_value=("benevolence", "power"),

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vprobe import backends, benchmarks, registry, values
+from vprobe import backends, benchmarks, organism, registry, values
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
@@ -44,7 +44,7 @@ MODEL = (
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
     ("rate", (*MODEL, "versions", "greedy", "limit")),
-    ("probe", ("positions", "method", "values", "folds", "draws", "seed")),
+    ("probe", ("positions", "method", "values", "folds", "draws", "map", "seed")),
     ("agree", ("draws", "seed")),
     (
         "steer",
@@ -82,15 +82,20 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def load_backend(config: RunConfig) -> Backend:
-    """Load the model a configuration names."""
+    """Load the model a configuration names; "organism" is the one that ships with vprobe."""
     return backends.load(
-        config.model,
+        model_path(config.model),
         backend=config.backend,
         revision=config.revision,
         dtype=config.dtype,
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
+
+
+def model_path(name: str) -> str:
+    """Return a model's folder or hub id; "organism" stands for the model that ships with vprobe."""
+    return str(organism.load()) if name == organism.NAME and not Path(name).exists() else name
 
 
 def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
@@ -185,7 +190,7 @@ def info(
 ) -> RunInfo:
     """Describe what a stage was made with; holds the settings it used, and no clock, host or path."""
     used = dict(FIELDS)[stage]
-    stored = tuple((k, Path(v).name if k == "model" and Path(v).is_dir() else v) for k, v in config.stored if k in used)
+    stored = tuple((k, _shown(v) if k == "model" else v) for k, v in config.stored if k in used)
     return RunInfo(
         config=stored,
         vprobe=metadata.version("vprobe"),
@@ -196,6 +201,12 @@ def info(
         data=tuple((b.name, b.sha256) for b in found),
         counts=tuple(counts),
     )
+
+
+def _shown(model: str) -> str:
+    """Return a model's name without the path of this machine."""
+    path = Path(model_path(model))
+    return path.name if path.is_dir() else model
 
 
 def _commit(root: Path) -> str:

@@ -82,7 +82,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
         store.save_rows(folder, "picks", picks, SitePick)
-        store.save_rows(folder, "map", _map(known, picks, config.seed), MapPoint)
+        store.save_rows(folder, "map", _map(known, picks, config.seed) if config.map else (), MapPoint)
         rows = [
             *_rows(known, [one.cells for one in found], config),
             *_rows(known, [one.nested for one in found], config),

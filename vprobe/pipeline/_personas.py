@@ -13,7 +13,7 @@ from vprobe import activations, agreement, benchmarks, organism, prompts, respon
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import DataError, InputError
-from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
+from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, model_path, quiet
 from vprobe.pipeline._lookup import as_probed, direction, save_agreement
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._study import study
@@ -75,7 +75,7 @@ def speakers(config: RunConfig) -> tuple[Persona, ...]:
         InputError: More are wanted than there are, or too few for a correlation.
     """
     try:
-        there = tuple(Persona(one.id, one.text) for one in organism.read_card(Path(config.model)).speakers)
+        there = tuple(Persona(one.id, one.text) for one in organism.read_card(Path(model_path(config.model))).speakers)
     except DataError:
         there = tuple(Persona(one.id, one.text) for one in benchmarks.personas())
     if not agreement.NEEDED_CONDITIONS <= config.personas <= len(there):
@@ -135,12 +135,15 @@ def _rows(
 def partial_slopes(
     labels: Float[np.ndarray, "sample value"], ratings: Float[np.ndarray, " sample"], groups: stats.Groups
 ) -> Float[np.ndarray, " value"]:
-    """Return rating points per unit of each label with the others held constant, within queries; NaN when not told apart.
+    """Return rating points per unit of each label with the others held constant, within queries.
 
     Args:
         labels: Signed labels; samples without all of them drop out.
         ratings: Rating points.
         groups: The query of each sample.
+
+    Returns:
+        Slopes; NaN where labels cannot be told apart or samples are too few.
     """
     known = np.isfinite(labels).all(axis=1) & np.isfinite(ratings)
     code = stats.codes(groups)[known]

@@ -253,14 +253,7 @@ def _dose_rows(
     base = np.zeros(0)
     out = []
     for done, dose in enumerate(planned):
-        answered = responses.collect(
-            backend,
-            trial.asked.prompts,
-            answers=trial.asked.answers,
-            steering=dose.steering,
-            batch_tokens=config.batch_tokens or None,
-        )
-        rated = scores.rate(answered, trial.item_ids)
+        rated = _rated(config, trial, backend, dose.steering)
         base = rated.expected if dose.arm == "baseline" else base
         moved = rated.expected - base
         effect = scores.profile(moved, keys, trial.groups, seed=config.seed)[0]
@@ -286,6 +279,12 @@ def _dose_rows(
         )
         progress(done + 1, len(planned))
     return out
+
+
+def _rated(config: RunConfig, trial: Trial, backend: Backend, change: tuple[Steering, ...]) -> scores.Behavior:
+    asked, budget = trial.asked, config.batch_tokens or None
+    answered = responses.collect(backend, asked.prompts, answers=asked.answers, steering=change, batch_tokens=budget)
+    return scores.rate(answered, trial.item_ids)
 
 
 def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:

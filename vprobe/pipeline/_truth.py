@@ -1,4 +1,4 @@
-"""`truth`: for a model with a truth card, what was planted and what an ideal observer would find, beside every estimate."""
+"""`truth`: for a model with a truth card, what was planted and what an ideal observer would find."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from vprobe import organism, power, stats, store
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.errors import DataError
+from vprobe.pipeline._common import model_path
 from vprobe.pipeline._study import Keyed, keyed
 from vprobe.types import ConditionRow, Direction, DoseRow, TruthRow
 
@@ -25,7 +26,7 @@ def truth(folder: Path, config: RunConfig) -> tuple[TruthRow, ...]:
         config: Model, data and method.
     """
     try:
-        card = organism.read_card(Path(config.model))
+        card = organism.read_card(Path(model_path(config.model)))
         true = planted.truths(Path(config.data) if config.data else None)
     except DataError:
         return ()

@@ -13,7 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from vprobe import values as words
 from vprobe.report import style
+from vprobe.report import truth as true
 from vprobe.report.profile import KINDS
+from vprobe.report.truth import NONE, Truth
 from vprobe.report.wording import tick
 from vprobe.types import ProfileRow
 
@@ -47,30 +49,39 @@ class Scale:
         return tuple(float(t) for t in ticks if self.low <= t <= self.high)
 
 
-def _scale(rows: Sequence[ProfileRow]) -> Scale:
-    ends = [x for row in rows for x in (row.estimate, row.low, row.high, 0.0) if math.isfinite(x)]
+def _true(row: ProfileRow, truth: Truth) -> float:
+    return truth.number(f"profile {row.kind}", row.value)
+
+
+def _scale(rows: Sequence[ProfileRow], truth: Truth) -> Scale:
+    parts = ((row.estimate, row.low, row.high, _true(row, truth), 0.0) for row in rows)
+    ends = [x for part in parts for x in part if math.isfinite(x)]
     room = 0.06 * (max(ends) - min(ends)) or 0.1
     return Scale(min(ends) - room, max(ends) + room)
 
 
-def draw(rows: Sequence[ProfileRow]) -> style.Drawing:
+def draw(rows: Sequence[ProfileRow], truth: Truth = NONE) -> style.Drawing:
     """Draw one circle per kind of profile; distance from the zero circle is the estimate.
 
     Args:
         rows: As returned by `fits`, at least one.
+        truth: What was planted, as "profile rating" and "profile probe".
     """
     kinds = [(kind, label) for kind, label, _ in KINDS if any(row.kind == kind for row in rows)]
-    scale = _scale(rows)
+    scale = _scale(rows, truth)
+    known = any(math.isfinite(_true(row, truth)) for row in rows)
     with style.drawing():
-        figure = style.blank(4.3)
+        figure = style.blank(4.45 if known else 4.3)
         places = figure.subplots(1, len(kinds), squeeze=False)[0]
         for axes, (kind, label) in zip(places, kinds, strict=True):
-            _circle(axes, [row for row in rows if row.kind == kind], scale)
+            _circle(axes, [row for row in rows if row.kind == kind], scale, truth)
             axes.set_title(label, loc="center", pad=8)
+        if known:
+            figure.legend(handles=[true.handle()], loc="outside lower center")
         return style.finish(figure, "circumplex", "Value profile drawn at the values' angles on Schwartz's circle.")
 
 
-def _circle(axes: Axes, rows: list[ProfileRow], scale: Scale) -> None:
+def _circle(axes: Axes, rows: list[ProfileRow], scale: Scale, truth: Truth) -> None:
     axes.set_axis_off()
     for ring in scale.rings:
         zero = abs(ring) < 1e-9
@@ -82,6 +93,8 @@ def _circle(axes: Axes, rows: list[ProfileRow], scale: Scale) -> None:
         )
     for row in rows:
         _spoke(axes, row, scale)
+        if math.isfinite(_true(row, truth)):
+            true.mark(axes, *_at(_angle(row.value), scale.radius(_true(row, truth))))
     for value in words.SCHWARTZ:
         _name(axes, value, missing=all(row.value != value for row in rows))
     axes.add_patch(Circle((0, 0), 1.0, fill=False, ec=style.GRID, lw=0.8))

@@ -13,6 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vprobe.report import style
+from vprobe.report import truth as true
+from vprobe.report.truth import NONE, Truth
 from vprobe.report.wording import tick
 from vprobe.types import DoseRow
 
@@ -36,12 +38,13 @@ STRIPS = (
 )
 
 
-def draw(rows: Sequence[DoseRow], name: str) -> style.Drawing:
+def draw(rows: Sequence[DoseRow], name: str, truth: Truth = NONE) -> style.Drawing:
     """Draw, per value, the effect with interval over the null arms, and beneath it mean shift and option mass.
 
     Args:
         rows: Of one choice of token positions.
         name: File name of the figure without its ending.
+        truth: What was planted, as "dose" by value and strength.
     """
     values = style.in_order([row.value for row in rows])
     abreast = min(ABREAST, len(values))
@@ -51,12 +54,13 @@ def draw(rows: Sequence[DoseRow], name: str) -> style.Drawing:
         parts = figure.subfigures(blocks, 1, squeeze=False)[:, 0]
         for block, part in enumerate(parts):
             part.set_facecolor("none")
-            _block(part, rows, values[block * abreast : (block + 1) * abreast], abreast)
-        figure.legend(handles=_handles(rows), loc="outside lower center", ncols=4 if abreast > 2 else 1)
+            _block(part, rows, values[block * abreast : (block + 1) * abreast], abreast, truth)
+        handles = [*_handles(rows), *([true.handle(dashed=True)] if truth.knows("dose") else [])]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4 if abreast > 2 else 1)
         return style.finish(figure, name, f"Dose-response of steering for {len(values)} values with null arms.")
 
 
-def _block(part: SubFigure, rows: Sequence[DoseRow], values: tuple[str, ...], abreast: int) -> None:
+def _block(part: SubFigure, rows: Sequence[DoseRow], values: tuple[str, ...], abreast: int, truth: Truth) -> None:
     heights = [strip.height for strip in STRIPS]
     grid = part.subplots(
         len(STRIPS), abreast, squeeze=False, sharex=True, sharey="row", gridspec_kw={"height_ratios": heights}
@@ -74,17 +78,18 @@ def _block(part: SubFigure, rows: Sequence[DoseRow], values: tuple[str, ...], ab
         )
         for strip, line in zip(STRIPS, grid, strict=True):
             _panel(line[column], mine, strip)
+        _true(grid[0][column], mine, truth)
         grid[-1][column].set_xlabel("strength")
         grid[-1][column].xaxis.set_major_formatter(lambda x, _: f"{x:.3g}".replace("-", "\N{MINUS SIGN}"))
     for strip, line in zip(STRIPS, grid, strict=True):
         line[0].set_ylabel(strip.label)
-        _limits(line[0], rows, strip)
+        _limits(line[0], rows, strip, truth)
     part.align_ylabels([line[0] for line in grid])
 
 
-def _limits(axes: Axes, rows: Sequence[DoseRow], strip: Strip) -> None:
+def _limits(axes: Axes, rows: Sequence[DoseRow], strip: Strip, truth: Truth) -> None:
     """Give all blocks of the figure one vertical scale per strip."""
-    numbers = [x for row in rows for x in _reach(row, strip) if math.isfinite(x)]
+    numbers = [x for row in rows for x in _reach(row, strip, truth) if math.isfinite(x)]
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
     if strip.field == "option_mass":
         low, high = min(low, 0.9), max(high, 1.0)
@@ -96,9 +101,21 @@ def _limits(axes: Axes, rows: Sequence[DoseRow], strip: Strip) -> None:
     axes.yaxis.set_major_formatter(lambda y, _: tick(y))
 
 
-def _reach(row: DoseRow, strip: Strip) -> tuple[float, ...]:
+def _truth(row: DoseRow, truth: Truth) -> float:
+    return truth.number("dose", row.value, f"{row.strength:g}")
+
+
+def _true(axes: Axes, rows: Sequence[DoseRow], truth: Truth) -> None:
+    """Join what the planted direction itself would do at each strength."""
+    known = {row.strength: _truth(row, truth) for row in rows if row.arm == "steered"}
+    points = sorted((strength, effect) for strength, effect in known.items() if math.isfinite(effect))
+    if points:
+        true.line(axes, [x for x, _ in points], [y for _, y in points])
+
+
+def _reach(row: DoseRow, strip: Strip, truth: Truth) -> tuple[float, ...]:
     if strip.field == "effect":
-        return (row.effect, row.low, row.high) if row.arm == "steered" else (row.effect,)
+        return (row.effect, row.low, row.high, _truth(row, truth)) if row.arm == "steered" else (row.effect,)
     return (_field(row, strip),)
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vprobe.report import style
+from vprobe.report import claimed, style
 from vprobe.report.grids import Grid, headline, span
+from vprobe.report.parts import NO, OPEN, WORDS, YES, Finding
 from vprobe.report.tables import Tables, above, beyond
 from vprobe.report.wording import SPACE, chance, equals, interval, listing, many, number, share
 from vprobe.types import Agreement, DoseRow
@@ -20,29 +21,10 @@ DOSES = (
     "", ">strength", ">effect", ">95 % interval", ">shuffled labels", ">random directions", ">mean shift",
     ">option mass", ">items", ">unscored",
 )  # fmt: skip
-YES, NO, OPEN = "above the null", "not above the null", "cannot be judged"
-WORDS = "above the null, not above words"
 LITTLE_MASS = 0.5
 """Below this mean probability of the answer options a reader is warned about the ratings."""
 SHOWN = 4
 """Most rows of figures under one finding; the tables hold all."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence and the figures it rests on.
-
-    Args:
-        verdict: `YES`, `NO`, `OPEN` or `WORDS`.
-        text: The sentence.
-        facts: Those figures, never an estimate without the rest; no rows when there are none.
-        caution: What it does not show; may be empty.
-    """
-
-    verdict: str
-    text: str
-    facts: Grid
-    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,15 +64,18 @@ CLAIMS = (
 
 
 def findings(tables: Tables) -> tuple[Finding, ...]:
-    """Return the findings that the tables allow, in the order of the report."""
-    out = []
+    """Return the findings that the tables allow: what claims decide, then what they leave open."""
+    out = list(claimed.findings(tables))
+    decided = {row.claim for row in tables.claims}
     for claim in CLAIMS:
         rows = headline(tables, claim.comparison)
-        if rows:
+        if rows and not (claim.comparison == "probe~label" and "decodable" in decided):
             out.append(_item_level(claim, rows, tables))
     top = [row for row in tables.agreement if row.level == "profile"]
     for comparison in dict.fromkeys(row.comparison for row in top):
         out.append(_profile_level([row for row in top if row.comparison == comparison]))
+    if "causal" in decided:
+        return tuple(out)
     for positions in dict.fromkeys(row.positions for row in tables.doses):
         out += _steering([row for row in tables.doses if row.positions == positions])
     return tuple(out)

@@ -11,7 +11,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from vprobe.report import style
+from vprobe.report import truth as true
 from vprobe.report.tables import above
+from vprobe.report.truth import NONE, Truth
 from vprobe.report.wording import share
 from vprobe.types import Agreement
 
@@ -26,13 +28,14 @@ COMPARISONS = (
 )
 
 
-def draw(rows: Sequence[Agreement], name: str, *, by: str) -> style.Drawing:
+def draw(rows: Sequence[Agreement], name: str, *, by: str, truth: Truth = NONE) -> style.Drawing:
     """Draw one panel per method or per comparison, one row per value.
 
     Args:
         rows: Item-level rows, at most one per value and panel.
         name: File name of the figure without its ending.
         by: "method" or "comparison": what makes a panel.
+        truth: What was planted, under the names of the comparisons.
     """
     values = style.in_order([row.value for row in rows])
     keys = list(dict.fromkeys(_key(row, by) for row in rows))
@@ -48,10 +51,14 @@ def draw(rows: Sequence[Agreement], name: str, *, by: str) -> style.Drawing:
                 continue
             mine = [row for row in rows if _key(row, by) == keys[place]]
             _panel(axes, mine, values, labels=place % abreast == 0)
+            for row in mine:
+                true.mark(axes, truth.number(row.comparison, row.value), float(values.index(row.value)))
             axes.set_title(keys[place], size=9)
             axes.set_xlabel(mine[0].statistic)
             axes.tick_params(labelbottom=True)
-        figure.legend(handles=_key_handles(), loc="outside lower center", ncols=4)
+        known = any(truth.knows(row.comparison) for row in rows)
+        handles = [*_key_handles(), *([true.handle()] if known else [])]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.4)
         return style.finish(
             figure, name, f"Forest plot of {len(values)} values, estimates with intervals, nulls, ceilings."
         )

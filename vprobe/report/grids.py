@@ -98,7 +98,8 @@ def agreements(tables: Tables, named: Sequence[tuple[str, str]]) -> tuple[Grid, 
     out, known = [], dict(named)
     for comparison, words in named:
         out.append((headline(tables, comparison), f"Item level, {comparison}: {words}", False))
-    for level in dict.fromkeys(("item", *(row.level for row in tables.agreement))):
+    elsewhere = ("condition",) if tables.conditions else ()
+    for level in dict.fromkeys(("item", *(row.level for row in tables.agreement if row.level not in elsewhere))):
         rows = [
             row for row in tables.agreement if row.level == level and (level != "item" or row.comparison not in known)
         ]

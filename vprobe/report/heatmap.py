@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from vprobe.report import style
 from vprobe.report.tables import above_family
+from vprobe.report.truth import NONE, SIGN, Truth
 from vprobe.report.wording import share
 from vprobe.types import Agreement, Site
 
@@ -20,11 +21,12 @@ NUMBERED = 12
 """With more layers than this the numbers would not fit into the cells."""
 
 
-def draw(rows: Sequence[Agreement]) -> style.Drawing:
+def draw(rows: Sequence[Agreement], truth: Truth = NONE) -> style.Drawing:
     """Draw one panel per method and point, one row per value, one column per layer.
 
     Args:
         rows: Item-level rows at fixed sites.
+        truth: What was planted; the best reachable r of each value stands beside its ceiling.
     """
     values = style.in_order([row.value for row in rows])
     panels = list(dict.fromkeys((row.method, _point(row, rows)) for row in rows))
@@ -32,13 +34,18 @@ def draw(rows: Sequence[Agreement]) -> style.Drawing:
     with style.drawing():
         height = len(panels) * (0.26 * len(values) + 0.85) + 0.35
         figure = style.blank(height, apart=0.04)
-        grid = figure.subplots(len(panels), 2, squeeze=False, gridspec_kw={"width_ratios": (5.6, 1.0)})
+        grid = figure.subplots(
+            len(panels),
+            2,
+            squeeze=False,
+            gridspec_kw={"width_ratios": (5.6, 1.4 if truth.knows("probe~label") else 1.0)},
+        )
         mesh = None
         for (method, point), (cells, beside) in zip(panels, grid, strict=True):
             mine = [r for r in rows if r.method == method and _point(r, rows) == point]
             mesh = _cells(cells, mine, values, limit)
             cells.set_title(method if point == "resid_post" else f"{method}, {point}")
-            _beside(beside, mine, values)
+            _beside(beside, mine, values, truth)
         grid[-1][0].set_xlabel("layer (block index from 0)")
         _scale(figure, mesh, list(grid[:, 1]), height)
         alt = f"Heat map of held-out within-query correlation by layer for {len(values)} values."
@@ -99,13 +106,16 @@ def _cells(axes: Axes, rows: list[Agreement], values: tuple[str, ...], limit: fl
     return mesh
 
 
-def _beside(axes: Axes, rows: list[Agreement], values: tuple[str, ...]) -> None:
-    """Write the null's upper quantile (its largest and smallest over layers) and the ceiling of each value."""
-    axes.set_xlim(0, 2)
+def _beside(axes: Axes, rows: list[Agreement], values: tuple[str, ...], truth: Truth) -> None:
+    """Write each value's ceiling, its truth and the null's upper quantile (its smallest and largest over layers)."""
+    planted = truth.knows("probe~label")
+    axes.set_xlim(0, 3 if planted else 2)
     axes.set_ylim(len(values), 0)
     axes.axis("off")
     axes.text(0.5, -0.25, "null 97.5 %", ha="center", va="bottom", size=8, color=style.MUTED)
     axes.text(1.6, -0.25, "ceiling", ha="center", va="bottom", size=8, color=style.MUTED)
+    if planted:
+        axes.text(2.5, -0.25, f"{SIGN} truth", ha="center", va="bottom", size=8, color=style.MUTED)
     for y, value in enumerate(values):
         mine = [row for row in rows if row.value == value]
         nulls = sorted(row.null_high for row in mine if math.isfinite(row.null_high))
@@ -114,6 +124,9 @@ def _beside(axes: Axes, rows: list[Agreement], values: tuple[str, ...]) -> None:
         text = low if low == high else f"{low}\N{EN DASH}{high}"
         axes.text(0.5, y + 0.52, text, ha="center", va="center", size=8)
         axes.text(1.6, y + 0.52, " / ".join(sorted(ceilings)) or "n/a", ha="center", va="center", size=8)
+        if planted:
+            best = share(truth.number("probe~label", value))
+            axes.text(2.5, y + 0.52, best, ha="center", va="center", size=8)
 
 
 def _scale(figure: Figure, mesh, axes: list[Axes], height: float) -> None:

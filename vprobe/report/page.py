@@ -10,7 +10,8 @@ from markupsafe import Markup
 from vprobe.errors import StoreError
 from vprobe.report import grids
 from vprobe.report.findings import findings
-from vprobe.report.sections import Section, build
+from vprobe.report.parts import Section
+from vprobe.report.sections import build
 from vprobe.report.style import PAGE_COLOURS, Drawing
 from vprobe.report.tables import Tables, frames, read
 
@@ -68,6 +69,8 @@ def render(tables: Tables, sections: tuple[Section, ...], copies: tuple[str, ...
     return environment.get_template("report.html.j2").render(
         info=tables.info,
         findings=findings(tables),
+        claims=bool(tables.claims),
+        truth=bool(tables.truth.rows),
         use=grids.use(tables),
         sections=sections,
         copies=copies,

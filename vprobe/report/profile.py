@@ -10,17 +10,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vprobe.report import style
+from vprobe.report import truth as true
+from vprobe.report.truth import NONE, Truth
 from vprobe.report.wording import tick
 from vprobe.types import ProfileRow
 
 KINDS = (("rating", "keyed by labels", "o"), ("probe", "keyed by held-out probe scores", "s"))
 
 
-def draw(rows: Sequence[ProfileRow]) -> style.Drawing:
+def draw(rows: Sequence[ProfileRow], truth: Truth = NONE) -> style.Drawing:
     """Draw both profiles of each value, one below the other in one row.
 
     Args:
         rows: Of either kind, or both.
+        truth: What was planted, as "profile rating" and "profile probe".
     """
     values = style.in_order([row.value for row in rows])
     units = list(dict.fromkeys(row.unit for row in rows))
@@ -29,11 +32,13 @@ def draw(rows: Sequence[ProfileRow]) -> style.Drawing:
         places = figure.subplots(1, len(units), squeeze=False)[0]
         for place, (axes, unit) in enumerate(zip(places, units, strict=True)):
             mine = [row for row in rows if row.unit == unit]
-            _panel(axes, mine, values, labels=place == 0)
+            _panel(axes, mine, values, truth, labels=place == 0)
             axes.set_xlabel(f"within-query slope ({unit})" if unit else "within-query slope")
         kinds = {row.kind for row in rows}
         handles = [_handle(label, mark, kind) for kind, label, mark in KINDS if kind in kinds]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        if any(truth.knows(f"profile {kind}") for kind in kinds):
+            handles.append(true.handle())
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
         return style.finish(figure, "profile", f"Value profile of {len(values)} values with 95 % intervals.")
 
 
@@ -42,7 +47,7 @@ def _handle(label: str, mark: str, kind: str) -> Line2D:
     return Line2D([], [], marker=mark, ms=6, lw=2, color=style.INK, mfc=face, mec=style.INK, mew=1.5, label=label)
 
 
-def _panel(axes: Axes, rows: list[ProfileRow], values: tuple[str, ...], *, labels: bool) -> None:
+def _panel(axes: Axes, rows: list[ProfileRow], values: tuple[str, ...], truth: Truth, *, labels: bool) -> None:
     style.rows_axis(axes, values, labels=labels)
     axes.axvline(0, color=style.MUTED, lw=0.8, zorder=1)
     for y in range(0, len(values), 2):
@@ -53,6 +58,7 @@ def _panel(axes: Axes, rows: list[ProfileRow], values: tuple[str, ...], *, label
         y = values.index(row.value) + shift
         tint = style.colour(row.value)
         mark = "o" if row.kind == "rating" else "s"
+        true.mark(axes, truth.number(f"profile {row.kind}", row.value), y)
         if math.isfinite(row.low) and math.isfinite(row.high):
             axes.plot([row.low, row.high], [y, y], color=tint, lw=2.2, solid_capstyle="butt", zorder=3)
         if math.isfinite(row.estimate):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from vprobe.report import circumplex, dose, forest, grids, heatmap, profile, scatter
+from vprobe.report import (
+    circumplex,
+    claimed,
+    conditions,
+    dose,
+    forest,
+    grids,
+    heatmap,
+    planted,
+    profile,
+    ratings,
+    scatter,
+)
 from vprobe.report.forest import COMPARISONS
-from vprobe.report.grids import Grid
-from vprobe.report.style import Drawing
+from vprobe.report.parts import Panel, Section
 from vprobe.report.tables import Tables, above_family
+from vprobe.report.truth import SIGN
+from vprobe.report.wording import SPACE, share
 
 RATE = "vprobe rate --model M --benchmark B --out RUN"
 PROBE = "vprobe probe RUN"
@@ -16,43 +27,27 @@ AGREE = "vprobe agree RUN"
 SWEEP = "vprobe steer sweep --model M --run RUN --benchmark B"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A figure with its caption."""
-
-    drawing: Drawing
-    caption: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section of the page.
-
-    Args:
-        key: Anchor.
-        title: Heading.
-        reads: What it shows and how to read it, one or two plain sentences.
-        panels: Figures.
-        grids: Tables.
-        excuse: Why something is missing; empty when nothing is.
-        commands: What would make it.
-        footnote: Small print; may be empty.
-    """
-
-    key: str
-    title: str
-    reads: str
-    panels: tuple[Panel, ...] = ()
-    grids: tuple[Grid, ...] = ()
-    excuse: str = ""
-    commands: tuple[str, ...] = ()
-    footnote: str = ""
-
-
 def build(tables: Tables) -> tuple[Section, ...]:
     """Return every section after the headline, in the order of the report."""
-    parts = (_layers, _profile, _circle, _agreement, _doses, _map, _counts, _provenance)
+    said = (_claims,) if tables.claims else ()
+    across = (_conditions,) if tables.conditions else ()
+    parts = (*said, _layers, _profile, _circle, _agreement, *across, _doses, _map, _counts, _provenance)
     return tuple(part(tables) for part in parts)
+
+
+def _planted(tables: Tables, quantity: str, words: str) -> str:
+    """Return what the diamonds of a figure are, as the last sentence of its caption; empty where there are none."""
+    return f" {SIGN} Truth: {words}" if tables.truth.knows(quantity) else ""
+
+
+def _claims(tables: Tables) -> Section:
+    return Section(
+        "claims",
+        "What may be said",
+        "This shows which claims about values this run bears out and which it does not, each kind tested as one family "
+        "of values at the level given. A refusal is a result: its reason says what would have to be otherwise.",
+        grids=claimed.grids(tables.claims),
+    )
 
 
 def _missing(tables: Tables, *chain: tuple[str, str]) -> tuple[str, ...]:
@@ -75,7 +70,8 @@ def _layers(tables: Tables) -> Section:
             "label noise "
             "sets. The best cell of a map is a choice made after looking; the nested estimate below is not."
         )
-        panels.append(Panel(heatmap.draw(fixed), caption))
+        caption += _planted(tables, "probe~label", "the r of a reader who knows what was planted.")
+        panels.append(Panel(heatmap.draw(fixed, tables.truth), caption))
     if nested:
         caption = (
             "Nested estimate: the layer is chosen by inner folds and scored once on queries not used for the "
@@ -88,7 +84,8 @@ def _layers(tables: Tables) -> Section:
             caption += (
                 " Last panel: the same labels predicted from words alone; a probe shows something only beyond it."
             )
-        panels.append(Panel(forest.draw((*nested, *words), "nested", by="method"), caption))
+        caption += _planted(tables, "probe~label", "the r of a reader who knows what was planted.")
+        panels.append(Panel(forest.draw((*nested, *words), "nested", by="method", truth=tables.truth), caption))
     if not panels:
         excuse = "No comparison of probes with labels is in this run yet."
     elif not nested:
@@ -101,7 +98,7 @@ def _layers(tables: Tables) -> Section:
         "This shows how well a linear probe, fitted on some queries, orders the responses to queries it never saw. "
         "Compare each number with the null beside it before the colour, and with the ceiling before calling it small.",
         tuple(panels),
-        grids.ends(tables),
+        (*planted.directions(tables), *grids.ends(tables)),
         excuse,
         _missing(tables, ("scores", PROBE), ("agreement", AGREE)) if excuse else (),
     )
@@ -126,12 +123,16 @@ def _profile(tables: Tables) -> Section:
         "held-out probe scores. Bars: 95 % intervals over queries. Right of zero, the model rates responses higher the "
         "more they express the value."
     )
+    if any(tables.truth.knows(f"profile {kind}") for kind in kinds):
+        caption += (
+            f" {SIGN} Truth: what the planted profile gives, with the labels as key or with what was planted as key."
+        )
     return Section(
         "profile",
         "Value profile",
         "This shows which values the model's ratings lean towards. The two kinds of points are two keys to the same "
         "ratings: where they differ, the probe and the labels mean different things.",
-        (Panel(profile.draw(rows), caption),) if rows else (),
+        (Panel(profile.draw(rows, tables.truth), caption),) if rows else (),
         (grids.profile(rows),) if rows else (),
         excuse,
         _profile_commands(tables) if excuse else (),
@@ -146,12 +147,14 @@ def _circle(tables: Tables) -> Section:
         "Conformity and "
         "Tradition share one wedge and are drawn a little apart."
     )
+    if any(tables.truth.knows(f"profile {row.kind}") for row in rows):
+        caption += f" {SIGN} Truth: as in the profile above."
     return Section(
         "circle",
         "Profile on Schwartz's circle",
         "This shows the profile above at the values' angles, so that neighbours can be seen together. "
         "It lays numbers out on a circle; it does not show that the model has one.",
-        (Panel(circumplex.draw(rows), caption),) if rows else (),
+        (Panel(circumplex.draw(rows, tables.truth), caption),) if rows else (),
         (),
         excuse,
         _profile_commands(tables) if excuse else (),
@@ -167,7 +170,12 @@ def _agreement(tables: Tables) -> Section:
     caption = (
         "The same reading as the nested estimate above, for the two comparisons that involve the model's own ratings."
     )
-    panels = (Panel(forest.draw(behaviour, "agreement", by="comparison"), caption),) if behaviour else ()
+    if any(tables.truth.knows(row.comparison) for row in behaviour):
+        caption += (
+            f" {SIGN} Truth: r of the ratings the planted profile calls for, with what was planted or with the labels."
+        )
+    figure = [forest.draw(behaviour, "agreement", by="comparison", truth=tables.truth)] if behaviour else []
+    panels = (*(Panel(one, caption) for one in figure), *_ratings(tables))
     absent = [f"{comparison} ({words})" for comparison, words in COMPARISONS if comparison not in shown]
     excuse = "Not in this run yet: " + ", ".join(absent) + "." if absent else ""
     commands = _missing(tables, ("responses", RATE), ("scores", PROBE), ("agreement", AGREE))
@@ -184,6 +192,45 @@ def _agreement(tables: Tables) -> Section:
     )
 
 
+def _ratings(tables: Tables) -> tuple[Panel, ...]:
+    both = ratings.pairs(tables.responses, tables.truth)
+    if not len(both.rated):
+        return ()
+    caption = (
+        f"The model's rating of each of {len(both.rated):,} responses, mean over versions of the question, against the "
+        f"rating its planted profile calls for: r{SPACE}={SPACE}{share(both.r, 3)}. {SIGN} Truth: on the dashed "
+        "line both are equal."
+    )
+    return (Panel(ratings.draw(both), caption),)
+
+
+def _conditions(tables: Tables) -> Section:
+    caption = (
+        "One dot per condition; both axes are deviations from the value's mean over conditions. On top: r over "
+        "conditions with its 95 % interval; null and p are in the table."
+    )
+    caption += _planted(tables, "condition", "r of either measure with the profiles planted in the conditions.")
+    rows = [row for row in tables.agreement if row.level == "condition"]
+    methods = list(dict.fromkeys(row.method for row in tables.conditions))
+    panels, tabled = [], [conditions.agreement([row for row in rows if row.comparison == one])
+                          for one in dict.fromkeys(row.comparison for row in rows)]  # fmt: skip
+    for place, method in enumerate(methods):
+        mine = [row for row in tables.conditions if row.method == method]
+        name = "conditions" if place == 0 else f"conditions-{place + 1}"
+        panels.append(Panel(conditions.draw(mine, rows, name, tables.truth), caption))
+        if tables.truth.knows("condition"):
+            tabled.append(conditions.planted(mine, tables.truth))
+    return Section(
+        "conditions",
+        "Across conditions",
+        "This shows whether what is read inside the model moves with what it does when a condition, such as a persona, "
+        "changes both. What all conditions share is taken out first, so it cannot make the two agree.",
+        tuple(panels),
+        tuple(tabled),
+        "" if rows else "The agreement over conditions is not in this run.",
+    )
+
+
 def _doses(tables: Tables) -> Section:
     kinds = list(dict.fromkeys(row.positions for row in tables.doses))
     caption = (
@@ -194,11 +241,12 @@ def _doses(tables: Tables) -> Section:
         "the answer options; a fall means that the model is being damaged. Strength is the size of the change over the "
         "median residual norm at the site."
     )
+    caption += _planted(tables, "dose", "what adding the planted direction itself would do, over all labelled items.")
     panels = []
     for place, positions in enumerate(kinds):
         rows = [row for row in tables.doses if row.positions == positions]
         name = "dose" if place == 0 else f"dose-{place + 1}"
-        panels.append(Panel(dose.draw(rows, name), f"Steered on {positions} tokens. {caption}"))
+        panels.append(Panel(dose.draw(rows, name, tables.truth), f"Steered on {positions} tokens. {caption}"))
     return Section(
         "steering",
         "Steering dose-response",
@@ -217,6 +265,8 @@ def _map(tables: Tables) -> Section:
         "loading is positive. "
         "Only neighbourhoods mean something: distances between clouds, their sizes and the axes do not."
     )
+    if tables.truth.rows:
+        caption += " No truth is drawn here: nothing that was planted says where on such a map a response belongs."
     return Section(
         "map",
         "Map of the responses",

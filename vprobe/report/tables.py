@@ -9,15 +9,37 @@ from pathlib import Path
 import pandas as pd
 
 from vprobe import store
-from vprobe.types import Agreement, Benchmark, DoseRow, Item, MapPoint, ProfileRow, Response, RunInfo, ScoreRow
+from vprobe.report.truth import NONE, Truth
+from vprobe.types import (
+    Agreement,
+    Benchmark,
+    ClaimRow,
+    ConditionRow,
+    DoseRow,
+    Item,
+    MapPoint,
+    ProfileRow,
+    Response,
+    RunInfo,
+    ScoreRow,
+    TruthRow,
+)
 
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
-    "steering", "map",
+    "steering", "map", "claims", "conditions", "truth",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
 """The level at which a cell is marked and a sentence says "above the null"."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Whether directions of a method are "marginal", or "partial" with the other values held constant."""
+
+    method: str
+    effect: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,10 @@ class Tables:
         doses: Rows of `steering`.
         points: Rows of `map`.
         responses: Rows of `responses`.
+        claims: Rows of `claims`.
+        conditions: Rows of `conditions`.
+        truth: What was planted; empty unless something was.
+        effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
     """
 
@@ -46,6 +72,10 @@ class Tables:
     doses: tuple[DoseRow, ...] = ()
     points: tuple[MapPoint, ...] = ()
     responses: tuple[Response, ...] = ()
+    claims: tuple[ClaimRow, ...] = ()
+    conditions: tuple[ConditionRow, ...] = ()
+    truth: Truth = NONE
+    effects: tuple[Effect, ...] = ()
     recorded: bool = False
 
     @property
@@ -106,8 +136,17 @@ def read(folder: Path) -> Tables:
         doses=rows("steering", DoseRow),
         points=rows("map", MapPoint),
         responses=rows("responses", Response),
+        claims=rows("claims", ClaimRow),
+        conditions=rows("conditions", ConditionRow),
+        truth=Truth(rows("truth", TruthRow)),
+        effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),
     )
+
+
+def _effects(folder: Path) -> tuple[Effect, ...]:
+    pairs = store.table(folder, "directions")[["method", "effect"]].drop_duplicates()
+    return tuple(Effect(str(method), str(effect)) for method, effect in pairs.itertuples(index=False))
 
 
 def above(row: Agreement) -> bool:
