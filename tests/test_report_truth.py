@@ -191,7 +191,7 @@ def test_each_kind_of_claim_has_one_line_with_how_many_stand(page: base.Page) ->
     lines = {line[0]: line[1:] for line in page.table("stands for", "permutations")}
     assert lines["decodable"][:6] == ["2 of 3 values", ".02 to .52", "< .001 to .900", ".001", "2,000", "520"]
     assert lines["beyond text"][0] == "1 of 3 values" and lines["causal"][0] == "1 of 2 values"
-    assert lines["unique"][:5] == ["3 of 3 values", "1.20", "n/a", ".001", "none"]
+    assert lines["unique"][:5] == ["3 of 3 values", "1.20", "n/a", "n/a", "none"]
     assert (
         lines["circle"][0] == "refused"
         and lines["agrees"][0] == "stands"

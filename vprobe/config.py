@@ -48,6 +48,7 @@ class RunConfig:
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
     values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
     folds: int = _opt(5, "Folds; whole queries are held out.")
+    hold_out: str = _opt("query", "What folds hold out whole: query, or block (rater group, construction).")
     draws: int = _opt(200, "Null draws: label rows shuffled jointly through the whole fit.")
     seed: int = _opt(0, "Seed of everything drawn.")
     steer_value: tuple[str, ...] = _opt(

@@ -44,7 +44,7 @@ MODEL = (
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
     ("rate", (*MODEL, "versions", "greedy", "limit")),
-    ("probe", ("positions", "method", "values", "folds", "draws", "map", "seed")),
+    ("probe", ("positions", "method", "values", "folds", "hold_out", "draws", "map", "seed")),
     ("agree", ("draws", "seed")),
     (
         "steer",
@@ -102,7 +102,7 @@ def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     """Load the benchmarks a configuration names.
 
     Raises:
-        InputError: None is named, one is named twice, or two share an item id.
+        InputError: None is named, one is named twice, or two share the id of an item or query.
     """
     if not config.benchmark or len(set(config.benchmark)) != len(config.benchmark):
         raise InputError(f"{list(config.benchmark)}", where="benchmark", expected="at least one, each once")
@@ -111,6 +111,9 @@ def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
     ids = [item.id for one in found for item in one.items]
     if len(set(ids)) != len(ids):
         raise InputError("two benchmarks share an item id", where="benchmark", do="record them into two runs")
+    groups = [group for one in found for group in {item.group for item in one.items}]
+    if len(set(groups)) != len(groups):
+        raise InputError("two benchmarks share a query's name", where="benchmark", do="record them into two runs")
     return found
 
 
@@ -132,6 +135,7 @@ def check(config: RunConfig) -> None:
         ("steer_method", (config.steer_method,), config.method),
         ("positions", config.positions, POSITIONS),
         ("steer_positions", (config.steer_positions,), STEER_POSITIONS),
+        ("hold_out", (config.hold_out,), ("query", "block")),
         ("too_long", (config.too_long,), ("skip", "error")),
         ("versions", config.versions, ("all", *found[0].versions)),
         ("steer_versions", config.steer_versions, ("all", *found[0].versions)),

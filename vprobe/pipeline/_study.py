@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from vprobe import controls, splits, store
 from vprobe.config import RunConfig
-from vprobe.errors import unknown
+from vprobe.errors import InputError, unknown
 from vprobe.pipeline._common import chosen_values
 from vprobe.types import Activations, Benchmark, Fold
 
@@ -68,6 +68,22 @@ def study(folder: Path, config: RunConfig) -> Study:
         raise unknown("position", wanted, at.positions, where=f"recorded in {folder}")
     acts = store.load_activations(folder, wanted if wanted in at.positions else at.positions[0])
     known = keyed(folder, tuple(sample.item_id for sample in store.load_samples(folder)), config.values)
-    folds = splits.by_group(known.groups, k=config.folds, seed=config.seed)
+    held = known.groups if config.hold_out == "query" else _blocks(known)
+    folds = splits.by_group(held, k=config.folds, seed=config.seed)
     shuffled = controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)
     return Study(known, acts, folds, shuffled)
+
+
+def _blocks(known: Keyed) -> tuple[str, ...]:
+    """Return the block of every sample: its rater group or its construction.
+
+    Raises:
+        InputError: The benchmark has no blocks.
+    """
+    blocks = tuple(item.block for item in known.benchmark.pick(known.item_ids))
+    if not all(blocks):
+        raise InputError(
+            f"{known.benchmark.name} has items without a block", where="hold_out", expected="a benchmark with blocks",
+            do="hold out queries",
+        )  # fmt: skip
+    return blocks

@@ -118,7 +118,7 @@ def _of(kind: Kind, rows: Sequence[ClaimRow], tables: Tables) -> Finding:
     verdict = f"{len(made)} of {len(rows)} stand" if made and refused else STANDS if made else REFUSED
     sentences = [form.format(_names(part, rows)) for form, part in ((kind.yes, made), (kind.no, refused)) if part]
     said = " ".join(part for part in (_reasons([*refused, *made]), kind.caution) if part)
-    return Finding(verdict, " ".join(sentences), _facts([*made, *refused], tables), said)
+    return Finding(verdict, " ".join(sentences), _facts([*refused, *made], tables), said)
 
 
 def _names(rows: Sequence[ClaimRow], of: Sequence[ClaimRow]) -> str:
@@ -159,10 +159,11 @@ def _facts(rows: Sequence[ClaimRow], tables: Tables) -> Grid:
     for row, one in pairs:
         ends = interval(one.low, one.high) if one else MISSING
         null = interval(one.null_low, one.null_high) if one else MISSING
-        first, last = (estimate(row),), (chance(row.p), level(row.alpha), permutations(row))
         ceiling = share(one.ceiling) if one else MISSING
-        numbers = (*first, ends, null, *last, ceiling) if wide else (*first, *last)
-        cells.append((f"{style.title(row.value)}, {row.method} at {row.site}", *numbers, f"{row.n:,}"))
+        tested = (chance(row.p), level(row), permutations(row))
+        numbers = (ends, null, *tested, ceiling) if wide else tested
+        who = f"{style.title(row.value)}, {row.method} at {row.site}"
+        cells.append((who, estimate(row), *numbers, f"{row.n:,}"))
     statistics = listing(list(dict.fromkeys(row.statistic for row in rows)))
     more = (f"{many(len(rows) - SHOWN, 'more value')}: see What may be said",) if len(rows) > SHOWN else ()
     return Grid("", (statistics, *(FACTS if wide else BARE)), tuple(cells), more)
@@ -175,9 +176,9 @@ def estimate(row: ClaimRow) -> str:
     return number(row.estimate, 0 if "dimensions" in row.claim else 2)
 
 
-def level(alpha: float) -> str:
-    """Return a level without its leading zero."""
-    return f"{alpha:g}".replace("0.", ".", 1)
+def level(row: ClaimRow) -> str:
+    """Return the level of a claim without its leading zero, "n/a" where it rests on no test."""
+    return MISSING if math.isnan(row.p) else f"{row.alpha:g}".replace("0.", ".", 1)
 
 
 def permutations(row: ClaimRow) -> str:
@@ -211,7 +212,7 @@ def _line(kind: Kind, rows: Sequence[ClaimRow]) -> tuple[str, ...]:
     count = f"{made} of {many(len(rows), 'value')}"
     if all(row.value == "all" for row in rows):
         count = STANDS if made else REFUSED
-    alphas, draws = (tuple(form(row) for row in rows) for form in (lambda row: level(row.alpha), permutations))
+    alphas, draws = (tuple(form(row) for row in rows) for form in (level, permutations))
     sizes, statistics = tuple(f"{row.n:,}" for row in rows), tuple(row.statistic for row in rows)
     return (
         kind.name, count, _range(rows, lambda row: row.estimate, estimate),
@@ -232,7 +233,7 @@ def _range(rows: Sequence[ClaimRow], key: Callable[[ClaimRow], float], form: Cal
 def _all(rows: Sequence[ClaimRow]) -> Grid:
     cells = tuple(
         (row.claim, style.title(row.value), STANDS if row.made else REFUSED, estimate(row), chance(row.p),
-         level(row.alpha), permutations(row), f"{row.n:,}", row.method, row.site, row.reason)
+         level(row), permutations(row), f"{row.n:,}", row.method, row.site, row.reason)
         for row in rows
     )  # fmt: skip
     head = (

@@ -34,7 +34,7 @@ def draw(rows: Sequence[ConditionRow], agreed: Sequence[Agreement], name: str, t
     down = math.ceil(len(values) / abreast)
     with style.drawing():
         figure = style.blank(
-            2.15 * down + (0.75 if truth.knows("condition") else 0.5), min(style.WIDTH, 2.2 + 2.0 * abreast)
+            2.15 * down + (0.75 if truth.knows("condition") else 0.5), min(style.WIDTH, 3.2 + 2.0 * abreast)
         )
         grid = figure.subplots(down, abreast, squeeze=False, sharex=True, sharey=True)
         places = [axes for line in grid for axes in line]
@@ -51,7 +51,7 @@ def draw(rows: Sequence[ConditionRow], agreed: Sequence[Agreement], name: str, t
         figure.supylabel("behaviour: points per unit of label", size=9)
         if truth.knows("condition"):
             handle = true.handle("truth: r of either measure with the planted profiles")
-            figure.legend(handles=[handle], loc="outside lower center")
+            figure.legend(handles=[handle], loc="outside upper right")
         alt = f"Behaviour against probe over conditions, a panel for each of {len(values)} values."
         return style.finish(figure, name, alt)
 

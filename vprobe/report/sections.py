@@ -44,8 +44,9 @@ def _claims(tables: Tables) -> Section:
     return Section(
         "claims",
         "What may be said",
-        "This shows which claims about values this run bears out and which it does not, each kind tested as one family "
-        "of values at the level given. A refusal is a result: its reason says what would have to be otherwise.",
+        "This shows which claims about values this run bears out and which it does not. A claim that rests on a test "
+        "is tested at the family-wise level given, all values of a kind together. A refusal is a result: its reason says "
+        "what would have to be otherwise.",
         grids=claimed.grids(tables.claims),
     )
 
