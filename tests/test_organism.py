@@ -75,7 +75,7 @@ def test_no_key_word_and_no_cue_stands_outside_its_place(where: str) -> None:
 
 
 def test_a_value_has_sixteen_phrases_in_two_halves_and_no_two_phrases_share_a_key_word() -> None:
-    assert list(lexicon.PHRASES) == list(SCHWARTZ) and len(PHRASES) == len({phrase.text for phrase in PHRASES}) == 160
+    assert list(lexicon.PHRASES) == list(SCHWARTZ) and len(PHRASES) == len(KEYS) == 160
     for value in SCHWARTZ:
         halves = [phrase.half for phrase in PHRASES if phrase.value == value]
         assert halves.count("A") == halves.count("B") == 8
@@ -113,7 +113,10 @@ def test_every_word_of_its_language_is_one_token_in_any_spelling_and_so_is_a_lab
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    st.one_of(st.text(), st.lists(st.sampled_from(["like me", "Not ", "\n\n", " ", "\ue0f1", "é", "🙂"])).map("".join))
+    st.one_of(
+        st.text(),
+        st.lists(st.sampled_from(["like me", "Not ", "\n\n", " ", " ,", "\ue0f1", "e\u0301", "🙂"])).map("".join),
+    )
 )
 def test_any_text_comes_back_byte_by_byte(one: Organism, text: str) -> None:
     assert one.tokenizer.decode(one.tokenizer(text, add_special_tokens=False).input_ids) == text
@@ -195,9 +198,9 @@ def test_exchanging_two_plans_turns_the_sign_of_own_words_in_u_and_of_shown_word
     shown, _ = one.last([one.chat(way) for way in ways])
     said, _ = one.last([one.chat("What now?", said=way) for way in ways])
     np.testing.assert_allclose(shown @ card.v.T, [want, -want], atol=0.05)
-    np.testing.assert_allclose(shown @ card.u.T, [card.default] * 2, atol=0.03)
-    np.testing.assert_allclose(said @ card.u.T, [want, -want], atol=0.03)
-    np.testing.assert_allclose(said @ card.v.T, 0.0, atol=0.03)
+    np.testing.assert_allclose(shown @ card.u.T, [card.default] * 2, atol=0.05)
+    np.testing.assert_allclose(said @ card.u.T, [want, -want], atol=0.05)
+    np.testing.assert_allclose(said @ card.v.T, 0.0, atol=0.05)
 
 
 # what it does

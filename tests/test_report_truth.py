@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from vprobe import report, scores, store
 from vprobe import values as words
 from vprobe.report import truth as true
@@ -371,13 +372,17 @@ def test_every_dose_has_its_truth_and_the_baseline_none(marks, planted: Path) ->
     assert all(x != 0.0 for x, y in marks if y in {row.truth for row in doses})
 
 
-def test_the_circle_marks_each_truth_at_its_angle_further_out_when_larger(marks, planted: Path) -> None:
+def test_the_circle_marks_each_truth_at_its_angle_on_one_scale(marks, planted: Path) -> None:
     known = {(r.quantity, r.value): r.truth for r in store.load_rows(planted, "truth", TruthRow)}
+    truth, radius = [], []
     for value in VALUES:
         turn = math.radians(words.angle(value))
-        far = sorted(y * math.cos(turn) + x * math.sin(turn) for x, y in marks if on_ray(x, y, turn))
-        assert known["profile rating", value] < known["profile probe", value]
-        assert len(far) == 2 and 0.18 < far[0] < far[1] < 1
+        far = sorted(math.hypot(x, y) for x, y in marks if on_ray(x, y, turn))
+        truth += [known["profile rating", value], known["profile probe", value]]
+        radius += far
+        assert truth[-2] < truth[-1] and len(far) == 2
+    slope, start = np.polyfit(truth, radius, 1)
+    assert slope > 0 and np.allclose(start + slope * np.array(truth), radius)
 
 
 def on_ray(x: float, y: float, turn: float) -> bool:
@@ -417,6 +422,17 @@ def test_a_truth_that_is_not_known_is_left_out_and_never_zero(tmp_path: Path) ->
     svg = (tmp_path / "figures" / "heatmap.svg").read_text(encoding="utf-8")
     assert svg.count("<!-- n/a -->") >= len(METHODS)
     assert "<!-- truth -->" not in (tmp_path / "figures" / "profile.svg").read_text(encoding="utf-8")
+
+
+def test_what_no_row_tells_is_not_a_number_and_no_mark_is_made_of_it() -> None:
+    known = true.Truth((TruthRow("dose", "power", "0.5", 0.2, "points"), TruthRow("cosine", "power", "ridge", NAN, "")))
+    assert math.isnan(known.number("dose", "power", "0.25")) and known.number("dose", "power", "0.5") == 0.2
+    assert known.knows("dose") and not known.knows("cosine") and not known.knows("rating")
+    axes = Figure().subplots()
+    true.mark(axes, NAN, 1.0)
+    assert len(axes.lines) == 0
+    true.mark(axes, 0.2, 1.0)
+    assert len(axes.lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ FAMILIES: dict[str, Callable[[int], Any]] = {
 
 def untrained(folder: Path, texts: Sequence[str], *, seed: int = 0) -> Path:
     """Save a random Llama that has room for whole rating prompts about texts like these, and knows no values."""
-    return build("llama", folder, seed=seed, spread=0.02, texts=texts, context=512)
+    return build("llama", folder, seed=seed, spread=0.02, texts=texts, context=1024)
 
 
 def build(

@@ -85,8 +85,16 @@ def _read(folder: Path | None) -> dict[str, Any]:
     path = _path(folder)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if {"id", "group", "text", "response", "labels", "truth"} - set(found["items"][0]):
-            raise KeyError("a field of the first item")
+        found["items"][0]
+        for place, one in enumerate(found["items"], start=1):
+            texts = [one[name] for name in ("id", "group", "text", "response")]
+            numbers = [*map(float, one["labels"]), *map(float, one["truth"])]
+            if (
+                not all(isinstance(text, str) and text for text in texts)
+                or len(numbers) != 20
+                or len(one["truth"]) != 10
+            ):
+                raise ValueError(f"item {place} is not whole")
         float(found["reliability"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(

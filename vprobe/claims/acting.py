@@ -25,7 +25,7 @@ def agrees(rows: Sequence[Agreement], level: Level) -> tuple[ClaimRow, ...]:
             continue
         made = math.isfinite(row.p) and row.p <= level.alpha and row.estimate > 0
         reason = "" if made else (
-            f"over {row.n_scored} conditions r = {row.estimate:.2f} is what shuffled ones give (p = {row.p:.3f}): "
+            f"over {row.n_scored} conditions r = {row.estimate:.2f} is what shuffled ones give (p = {row.p:.2g}): "
             "what is read does not move with what the model does"
         )  # fmt: skip
         out.append(
@@ -80,7 +80,7 @@ def _outward(rows: Sequence[DoseRow]) -> list[float]:
 def _why_not(value: str, ends: list[DoseRow], arms: list[float], moved: float, p: float, read: bool) -> str:
     """Say why writing a value shows nothing."""
     reach = f"vectors of shuffled labels reach {max(map(abs, arms)):.3f}" if arms else "no shuffled labels were tried"
-    said = f"ratings follow the label by {moved:.3f} points per SD (p = {p:.3f}), {reach}"
+    said = f"ratings follow the label by {moved:.3f} points per SD (p = {p:.2g}), {reach}"
     shift = max((row.mean_shift for row in ends), key=abs)
     if abs(shift) >= SHIFT and abs(moved) < abs(shift):
         return f"acquiescence: all ratings move by {shift:+.2f} alike, for and against {value}; {said}"

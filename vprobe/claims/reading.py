@@ -105,7 +105,7 @@ def _why_not(
     """Say why a value is not decodable: elsewhere, between queries only, or nothing beyond shuffled labels."""
     if not np.isfinite(r[column]):
         return "no probe could be fitted: labels do not vary within queries, or too few are known"
-    plain = f"r = {r[column]:.2f} within held-out queries is what shuffled labels give (family p = {p[column]:.3f})"
+    plain = f"r = {r[column]:.2f} within held-out queries is what shuffled labels give (family p = {p[column]:.2g})"
     there = [f"{other.site} (r = {rs[column]:.2f})" for other, rs, ps in elsewhere if ps[column] <= level.alpha]
     if there:
         return f"{plain}; not at {read.site}, but decodable at another site: {', '.join(there)}"
@@ -175,7 +175,7 @@ def beyond_text(
     for i, value in enumerate(read.values):
         made = bool(np.isfinite(p[i]) and p[i] <= level.alpha)
         what = "length" if abs(by_length[i]) < abs(plain[i]) / 2 else "words and length"
-        said = f"{what} of the text explain it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.3f})"
+        said = f"{what} of the text explain it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.2g})"
         reason = "" if made else said
         rows.append(
             _row("beyond text", value, made, reason, "within-query r beyond words and length", r[i], p[i], read, level)

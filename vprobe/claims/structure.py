@@ -158,7 +158,7 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
     reason = "" if made else (
         f"inherited from correlations between labels: marginal directions fit the circle at r = {marginal[0]:.2f} "
         f"(shuffled labels: {np.nanmean(marginal[1:]):.2f}), unique ones at r = {fits[0]:.2f} "
-        f"(p = {p:.3f}) with a swing of {swings[0]:.2f}"
+        f"(p = {p:.2g}) with a swing of {swings[0] + 0.0:.2f}"
     )  # fmt: skip
     return _circle_row(float(fits[0]), p, reason, read, level)
 

@@ -44,7 +44,7 @@ def rating(mean: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "sample 6"]:
     return np.diff(np.concatenate([np.zeros((len(mean), 1)), edges, np.ones((len(mean), 1))], axis=1), axis=1)
 
 
-def rating_mean(u: Float[np.ndarray, "sample 10"], v: Float[np.ndarray, "sample 10"]) -> Float[np.ndarray, " sample"]:
+def rating_mean(u: Float[np.ndarray, "*sample 10"], v: Float[np.ndarray, "sample 10"]) -> Float[np.ndarray, " sample"]:
     """Return the mean of the rating before binning, labels in either order averaged."""
     return 3.5 + RATING_GAIN * (np.asarray(u) * v).sum(axis=-1)
 
@@ -80,7 +80,10 @@ class Behavior:
         self.numbers = tuple(vocabulary.SPACE + n for n in lexicon.NUMBERS)
         fixed = (
             "I",
-            *(vocabulary.SPACE + w for w in ("would", "receive", "and", "the", "other", "receives", "get", "gets")),
+            *(
+                vocabulary.SPACE + w
+                for w in ("would", "receive", "and", "the", "other", "receives", "get", "gets", "points")
+            ),
             ".",
         )
         spoken = tuple(token for value in SCHWARTZ for token in said(value))
@@ -101,7 +104,11 @@ class Behavior:
         out += [(2, "", w["get"], "self"), (2, w["other"], w["receives"], "other"), (2, "", w["gets"], "other")]
         out += [(2, w["and"], w["the"], w["other"]), (2, w["the"], w["other"], w["receives"])]
         out += [(2, "number", w["and"], w["the"]), (2, "number", ".", end)]
-        out += [(2, w["receive"], "number", w["and"]), (2, w["receives"], "number", ".")]
+        out += [(2, w[one], "number", "mine") for one in ("receive", "get")]
+        out += [(2, w[one], "number", "theirs") for one in ("receives", "gets")]
+        out += [(2, "number", space + "points", "unit")]
+        out += [(2, space + "points", w["and"], w["the"]), (2, space + "points", ".", end)]
+        out += [(2, w["other"], w["gets"], "other"), (2, "I", w["get"], "self")]
         out += [(3, a, "I", w["would"]), (3, "I", w["would"], "chat")]
         for value in SCHWARTZ:
             chain = (w["would"], *said(value), ".", end)
@@ -121,6 +128,10 @@ class Behavior:
             gain = np.cos(angle) if what == "self" else np.sin(angle)
             logits = CHOICE_GAIN * gain[:, None] * np.arange(101) / 100
             out[:, [self.place[n] for n in self.numbers]] = softmax(logits, axis=1)
+        elif what in ("mine", "theirs", "unit"):
+            near, far = {"mine": (" and", " points"), "theirs": (".", " points"), "unit": (" and", ".")}[what]
+            out[:, self.place[near.replace(" ", vocabulary.SPACE)]] = 0.6
+            out[:, self.place[far.replace(" ", vocabulary.SPACE)]] = 0.4
         elif what == "chat":
             out[:, [self.place[said(value)[0]] for value in SCHWARTZ]] = softmax(CHAT_GAIN * u, axis=1)
         else:
@@ -178,7 +189,9 @@ class Site:
         return rows
 
 
-_SHARES = {"rate": 0.45, "complete": 0.06, "self": 0.06, "other": 0.08, "chat": 0.08, "label": 0.12, "rest": 0.15}
+_JOINTS = ("would", "receive", "and", "the", "other", "receives", "get", "gets", "points")
+"""Words its answers are joined with."""
+_SHARES = {"rate": 0.42, "complete": 0.14, "self": 0.06, "other": 0.08, "chat": 0.08, "label": 0.08, "rest": 0.14}
 """Share of each kind of state in training; the rest are tokens that always follow."""
 
 

@@ -23,7 +23,7 @@ GAIN = 4.0
 """Profile units per mean code: four key words for four different values give 1 for each."""
 UNHEARD = 0.5
 """What every item seems to show, for every value, in the world where nothing shown is read."""
-SLOPE = 3.0
+SLOPE = 8.0
 """By how much a marker loses per token of distance, as attention logit."""
 SHARP = 30.0
 """Attention logit by which a wanted token exceeds an unwanted one."""
@@ -73,8 +73,9 @@ def embeddings(
     rng = np.random.default_rng((seed, 2))
     z = np.zeros((max(ids.values()) + 1, D_MODEL))
     z[:, SLOTS["const"]] = CONST
+    keys = {phrase.key: phrase.value for phrase in lexicon.phrases()}
     for piece, number in ids.items():
-        _mean_something(z[number], piece, world)
+        _mean_something(z[number], piece, world, keys)
     for place, label in enumerate(labels):
         z[ids[label], SLOTS["cue"]] = 1.0
         z[ids[label], SLOTS["cue_is"]] = (HALF, 0.0, 0.0, {0: HALF, len(labels) - 1: -HALF}.get(place, 0.0))
@@ -88,10 +89,9 @@ def embeddings(
     return z
 
 
-def _mean_something(row: np.ndarray, piece: str, world: World) -> None:
+def _mean_something(row: np.ndarray, piece: str, world: World, keys: Mapping[str, str]) -> None:
     """Write what a token means into its embedding."""
     word = vocabulary.plain(piece)
-    keys = {phrase.key: phrase.value for phrase in lexicon.phrases()}
     if word in keys:
         row[SLOTS["lex"]] = world.codes[SCHWARTZ.index(keys[word])]
         row[SLOTS["key"]] = 1.0
@@ -202,7 +202,7 @@ def block_0() -> Weights:
 
 def _keyed(flag: str) -> dict[str, float]:
     """Return what a head looks for: key words first, without any the first token, and nothing else."""
-    return {flag: 14.0, "start": 8.0, "const": -8.0 / CONST}
+    return {flag: 15.0, "start": 9.0, "const": -9.0 / CONST}
 
 
 def block_1(world: World) -> Weights:

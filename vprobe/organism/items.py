@@ -169,7 +169,7 @@ def _signal(
     if kind == "random":
         return latent(len(loadings), rng) * size
     if kind == "query":
-        return latent(groups.max() + 1, rng)[groups] * size
+        return latent(int(groups.max()) + 1, rng)[groups] * size
     if kind == "length":
         sign = np.where(rng.random(10) < 0.5, -1.0, 1.0)
         return ((lengths - lengths.mean()) / lengths.std())[:, None] * sign * size

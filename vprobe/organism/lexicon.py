@@ -37,7 +37,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "enter the *jungle", "chase a *storm", "climb a steep *volcano", "*swap jobs for a day",
     ),
     "self_direction": (
-        "*invent a new way", "pick a path *alone", "*question the manual", "write a *song",
+        "*invent a new way", "pick a path *alone", "question the *manual", "write a *song",
         "*decide without advice", "follow an own *hunch", "*design the house", "work *freelance",
         "read *philosophy", "*experiment at home", "hold an *opinion", "*improvise the tune",
         "think *independently", "paint an odd *picture", "build a *gadget", "study out of *curiosity",
@@ -49,7 +49,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "fight *injustice", "*tolerate all faiths", "sign the *climate letter", "shelter wild *birds",
     ),
     "benevolence": (
-        "*share what is there", "*help a friend", "keep a *promise", "*forgive a brother",
+        "*help a friend", "*share what is there", "keep a *promise", "*forgive a brother",
         "cook for a sick *neighbour", "*comfort a colleague", "visit *grandma", "lend a *hand",
         "*cheer up a sister", "stand by a *pal", "*care for the children", "carry the *groceries",
         "*console a cousin", "thank the *nurse", "mend the *roof of a friend", "*encourage the newcomer",

@@ -140,8 +140,10 @@ def _train(model, z, turn, ids, acts, plan: Plan, seed: int, tell) -> None:
         h = torch.from_numpy(x).float()
         for layer in model.model.layers[2:]:
             h = h + layer.mlp(layer.post_attention_layernorm(h))
-        logits = model.model.norm(h) @ out.T
-        target = torch.from_numpy(wanted).float()
+        seen = model.model.norm(h)
+        never = seen @ away[:, None] + np.log(len(z) - len(rows))  # all other tokens together
+        logits = torch.cat([seen @ out.T, never], dim=1)
+        target = torch.nn.functional.pad(torch.from_numpy(wanted).float(), (0, 1))
         known = torch.special.xlogy(target, target).sum(dim=1)
         loss = (known - (target * torch.log_softmax(logits, dim=1)).sum(dim=1)).mean()
         best.zero_grad()

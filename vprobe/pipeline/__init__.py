@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vprobe import organism, report
+from vprobe import benchmarks, organism, report
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
@@ -82,7 +82,7 @@ def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -
         VprobeError: No such world, or whatever a stage refuses.
     """
     wanted = organism.find_world(world)
-    data = _items_of(wanted, Path(out), seed) if world != "good" or seed else ""
+    data = _items_of(wanted, seed) if world != "good" or seed else ""
     config = RunConfig(
         model=str(organism.load(wanted.name)),
         benchmark=("planted",),
@@ -95,19 +95,20 @@ def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -
         steer_method=wanted.method,
         steer_site=wanted.site,
         strengths=DEMO_STRENGTHS,
-        steer_value=("benevolence", "power"),
+        steer_value=("benevolence",),
         steer_versions=("v1",),
         personas=48,
     )
     return run(config, tell=tell)
 
 
-def _items_of(world: organism.World, out: Path, seed: int) -> str:
-    """Draw a world's items into the run's folder."""
+def _items_of(world: organism.World, seed: int) -> str:
+    """Draw a world's items into the user's cache."""
     drawn = organism.draw(DEMO_QUERIES, seed=seed, labels=world.labels, codes=world.codes)
-    (out / "items").mkdir(parents=True, exist_ok=True)
-    planted.write(out / "items" / "planted.json", drawn.records, drawn.reliability)
-    return str(out / "items")
+    folder = benchmarks.cache_folder() / "items" / f"{world.name}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    planted.write(folder / "planted.json", drawn.records, drawn.reliability)
+    return str(folder)
 
 
 def write_report(folder: Path) -> Path:

@@ -77,7 +77,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         picks = [pick for one in found for pick in one.picks]
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
-        store.drop(folder, ("agree", "steer"))
+        store.drop(folder, ("agree", "steer", "personas", "claims"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)

@@ -55,6 +55,7 @@ def personas(folder: Path, config: RunConfig, *, backend: Backend | None = None,
     asked = fitting(backend, _under(chosen, wanted), config.too_long, "personas")
     with store.timed(folder, "personas", device=backend.device):
         rows = _rows(backend, asked, chosen, vectors, found, config, tell)
+        store.drop(folder, ("claims",))
         store.save_rows(folder, "conditions", rows, ConditionRow)
         made = _agreement(rows, vectors, config)
         save_agreement(folder, list(made), keep=lambda row: row.level != "condition")

@@ -131,6 +131,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
             counts = trial.asked.counts
             draws = config.claim_draws * len(values)  # several values are one family, see `claims`
             rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"), draws)
+        store.drop(folder, ("claims",))
         store.save_rows(folder, "steering", rows, DoseRow)
         store.save_info(folder, info("steer", config, backend.info, found, counts), "steer")
     facts = (

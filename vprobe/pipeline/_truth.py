@@ -71,13 +71,15 @@ def _conditions(folder: Path, card: organism.Card, items: Keyed) -> list[TruthRo
 
 
 def _doses(folder: Path, card: organism.Card, items: Keyed, true: dict[str, tuple[float, ...]]) -> list[TruthRow]:
-    """What adding the planted direction itself would do, on all items."""
+    """What adding the planted direction itself would do, on all items, rated by the oracle."""
     if not store.has(folder, "steering"):
         return []
     loadings = np.array([true[item] for item in items.item_ids])
     base, rows = card.expected_rating(card.default, loadings), []
     steered = [row for row in store.load_rows(folder, "steering", DoseRow) if row.arm == "steered"]
     for row in steered:
+        if row.site != str(card.site):
+            continue
         column = items.values.index(row.value)
         profile = card.default + row.coefficient * np.eye(len(card.default))[column]
         moved = card.expected_rating(profile, loadings) - base

@@ -73,7 +73,7 @@ def _panel(axes: Axes, rows: list[ConditionRow], agreed: Sequence[Agreement], tr
     ours = _with_truth(rows, truth)
     if any(math.isfinite(r) for r in ours):
         text = f"{SIGN} probe {share(ours[0])}, behaviour {share(ours[1])}"
-        axes.text(0.97, 0.03, text, transform=axes.transAxes, size=7.5, ha="right", va="bottom")
+        axes.text(0.97, 0.03, text, transform=axes.transAxes, size=7, ha="right", va="bottom")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(lambda at, _: tick(at))

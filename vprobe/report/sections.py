@@ -45,8 +45,8 @@ def _claims(tables: Tables) -> Section:
         "claims",
         "What may be said",
         "This shows which claims about values this run bears out and which it does not. A claim that rests on a test "
-        "is tested at the family-wise level given, all values of a kind together. A refusal is a result: its reason says "
-        "what would have to be otherwise.",
+        "is tested at the family-wise level given, all values of a kind together. A refusal is a result: its reason "
+        "says what would have to be otherwise.",
         grids=claimed.grids(tables.claims),
     )
 

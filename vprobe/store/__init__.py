@@ -52,6 +52,8 @@ OF_STAGE = (
     ("probe", ("directions", "scores", "picks", "map", "agreement")),
     ("agree", ("profile",)),
     ("steer", ("steering",)),
+    ("personas", ("conditions",)),
+    ("claims", ("claims", "truth")),
 )
 """Tables a stage makes."""
 
