@@ -67,10 +67,11 @@ def test_two_values_that_are_one_are_refused_however_noisy_their_labels(reliabil
             assert all(row.made for i, row in enumerate(rows) if i not in (5, 6))
 
 
-def test_only_a_reliability_that_is_known_within_queries_takes_label_noise_off():
+def test_without_a_known_reliability_within_queries_no_value_is_called_unique():
     read = twins(0, 0.6)
     for given in ((), known(0.6, within=False), known(float("nan"))):
-        assert all(row.made for row in claims.unique(read, STERN, reliability=given))
+        rows = claims.unique(read, STERN, reliability=given)
+        assert not any(row.made for row in rows) and all("reliability" in row.reason for row in rows)
 
 
 def test_a_value_that_is_the_opposite_of_the_others_together_is_refused_with_all_of_them():
@@ -106,15 +107,15 @@ def planted(seed, held, **named):
 
 def test_ten_planted_dimensions_are_ten():
     read = planted(1, 10, d=16)
-    row = claims.dimensions(claims.held_out(read, 0), read, STERN)
+    row = claims.dimensions(read, STERN)
     assert row.made and row.estimate == 10 and row.reason == "" and row.p <= 0.001
-    assert (row.claim, row.value, row.n, row.draws) == ("ten dimensions", "all", 520, 2000)
+    assert (row.claim, row.value, row.n, row.draws) == ("ten dimensions", "all", 260, 2000)
 
 
 def test_labels_of_nine_dimensions_give_no_ten():
     read = planted(0, 10, d=16)
     read = dataclasses.replace(read, y=read.y - read.y.mean(axis=1, keepdims=True))
-    row = claims.dimensions(claims.held_out(read, 0), read, STERN)
+    row = claims.dimensions(read, STERN)
     assert not row.made and row.estimate == 9
     assert row.reason == "labels and activations share 9 dimensions, not 10"
 
@@ -122,13 +123,13 @@ def test_labels_of_nine_dimensions_give_no_ten():
 def test_values_held_in_two_directions_are_two_dimensions():
     plane = np.column_stack([np.cos(TURN), np.sin(TURN)])
     read = world(0, encoding=plane, d=64)
-    row = claims.dimensions(claims.held_out(read, 0), read, STERN)
+    row = claims.dimensions(read, STERN)
     assert not row.made and row.estimate == 2
 
 
 def test_fewer_values_than_ten_are_claimed_under_another_name():
     read = world(4, true=np.eye(3), d=16)
-    row = claims.dimensions(claims.held_out(read, 0), read, STERN)
+    row = claims.dimensions(read, STERN)
     assert row.made and row.claim == "dimensions" and row.estimate == 3
 
 

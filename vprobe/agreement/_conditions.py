@@ -58,8 +58,8 @@ def conditions(
     x, y = np.where(known, probe, np.nan), np.where(known, behavior, np.nan)
     observed = _r(_moments(x, y).sum(axis=0))
     rng = np.random.default_rng(seed)
-    orders = rng.random((draws, len(x))).argsort(axis=1)
-    null = np.stack([_r(_moments(x, y[order]).sum(axis=0)) for order in orders])
+    kinds = np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)  # who lacks a number changes places with alike
+    null = np.stack([_r(_moments(x, y[_order(kinds, rng)]).sum(axis=0)) for _ in range(draws)])
     together, chance = _mean(observed), _mean(null)
     family = stats.max_t_p(observed, null)
     rows = []
@@ -80,10 +80,21 @@ def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.stack([known.astype(np.float64), x, y, x * x, y * y, x * y], axis=-1)
 
 
+def _order(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a shuffle of rows within each kind."""
+    order = np.empty(len(kinds), dtype=np.int64)
+    order[np.argsort(kinds, kind="stable")] = np.lexsort((rng.random(len(kinds)), kinds))
+    return order
+
+
 def _r(totals: np.ndarray) -> np.ndarray:
     n, x, y, xx, yy, xy = np.moveaxis(totals, -1, 0)
     n = np.maximum(n, 1.0)
-    return stats.correlation_of(np.stack([n - 1.0, xx - x * x / n, yy - y * y / n, xy - x * y / n], axis=-1))
+    own_x, own_y = (
+        np.where(total - part * part / n > 100 * stats.ROUND_OFF * total, total - part * part / n, 0.0)
+        for part, total in ((x, xx), (y, yy))
+    )
+    return stats.correlation_of(np.stack([n - 1.0, own_x, own_y, xy - x * y / n], axis=-1))
 
 
 def _one(totals: np.ndarray) -> np.ndarray:
@@ -92,7 +103,7 @@ def _one(totals: np.ndarray) -> np.ndarray:
 
 def _mean(r: np.ndarray) -> np.ndarray:
     """Return the mean over values; a value without r makes it NaN."""
-    return np.asarray(r).mean(axis=-1)
+    return np.asarray(np.asarray(r).mean(axis=-1))
 
 
 def _row(

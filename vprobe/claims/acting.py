@@ -60,9 +60,10 @@ def causal(
         p = min(max(row.p for row in ends.values()) * len(values), 1.0)
         arms = _outward([row for row in mine if row.arm == "shuffled" and row.strength in ends])
         moved = _outward(list(ends.values()))[0]
-        same = all(row.effect * row.strength > 0 for row in ends.values())
+        both = min(ends) < 0 < max(ends)
+        same = both and all(row.effect * row.strength > 0 for row in ends.values())
         made = math.isfinite(p) and p <= level.alpha and same and bool(arms) and moved > max(map(abs, arms))
-        reason = "" if made else _why_not(value, list(ends.values()), arms, moved, p, value in decodable)
+        reason = "" if made else _why_not(value, list(ends.values()), arms, moved, p, value in decodable, level.alpha)
         out.append(
             ClaimRow("causal", value, made, reason, "outward change in rating per SD of the label", moved, p,
                      level.alpha, level.draws, doses[0].n_items, method, doses[0].site)
@@ -77,11 +78,17 @@ def _outward(rows: Sequence[DoseRow]) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
-def _why_not(value: str, ends: list[DoseRow], arms: list[float], moved: float, p: float, read: bool) -> str:
+def _why_not(
+    value: str, ends: list[DoseRow], arms: list[float], moved: float, p: float, read: bool, alpha: float
+) -> str:
     """Say why writing a value shows nothing."""
     reach = f"vectors of shuffled labels reach {max(map(abs, arms)):.3f}" if arms else "no shuffled labels were tried"
     said = f"ratings follow the label by {moved:.3f} points per SD (p = {p:.2g}), {reach}"
     shift = max((row.mean_shift for row in ends), key=abs)
+    if not ends[0].strength < 0 < ends[-1].strength:
+        return f"doses of one sign only cannot show that the effect changes sign with the dose; {said}"
     if abs(shift) >= SHIFT and abs(moved) < abs(shift):
         return f"acquiescence: all ratings move by {shift:+.2f} alike, for and against {value}; {said}"
+    if p <= alpha and any(row.effect * row.strength <= 0 for row in ends):
+        return f"the effect does not change sign with the dose; {said}"
     return f"decodable, not causal: {said}" if read else said

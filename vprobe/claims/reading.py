@@ -49,15 +49,18 @@ class Decoded:
     rows: tuple[ClaimRow, ...]
 
 
-def decodable(read: Reading, level: Level, *, others: Sequence[Reading] = ()) -> Decoded:
+def decodable(
+    read: Reading, level: Level, *, others: Sequence[Reading] = (), searched: Sequence[Reading] = ()
+) -> Decoded:
     """Claim that labels can be told from activations: held-out r beyond label rows shuffled jointly, probes refitted.
 
     Args:
         read: Activations, labels and folds.
         level: Level; the values are one family.
         others: The same items at other sites; where a value is refused here they tell whether it is elsewhere.
+        searched: Sites this one was picked from by its results; they are one family with it.
     """
-    held, r, p = _tested(read, level)
+    held, r, p = _tested(read, level, searched)
     between = _between(read.y, read.groups)
     elsewhere = [(other, *_tested(other, level)[1:]) for other in others] if (p > level.alpha).any() else []
     rows = []
@@ -81,8 +84,18 @@ def held_out(read: Reading, seed: int) -> Decoded:
     return Decoded(found, ())
 
 
-def _tested(read: Reading, level: Level) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return held-out scores, their r and family-wise p."""
+def _tested(read: Reading, level: Level, searched: Sequence[Reading] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return held-out scores, their r and family-wise p over values and over the sites searched."""
+    held, null = _drawn(read, level)
+    r = stats.within_r(held, read.y, read.groups)
+    every = np.concatenate([null, *(_drawn(other, level)[1] for other in searched)], axis=1)
+    largest = np.where(np.isfinite(every), every, -np.inf).max(axis=1, keepdims=True)
+    p = stats.permutation_p(r, np.repeat(np.where(np.isfinite(largest), largest, np.nan), len(r), axis=1))
+    return held, r, p
+
+
+def _drawn(read: Reading, level: Level) -> tuple[np.ndarray, np.ndarray]:
+    """Return held-out scores, and the r of probes refitted on label rows shuffled jointly."""
     k = len(read.values)
     shuffled = controls.shuffle_labels(read.y, read.groups, draws=level.draws, seed=level.seed)
     held, null = np.empty(read.y.shape), []
@@ -95,8 +108,7 @@ def _tested(read: Reading, level: Level) -> tuple[np.ndarray, np.ndarray, np.nda
         by_draw = controls.unstack(scores, k)
         held = by_draw[0]
         null.append(agreement.draws(by_draw[1:], part, read.groups))
-    r = stats.within_r(held, read.y, read.groups)
-    return held, r, stats.max_t_p(r, np.concatenate(null))
+    return held, np.concatenate(null)
 
 
 def _why_not(
@@ -124,9 +136,18 @@ def _between(y: np.ndarray, groups: tuple[str, ...]) -> np.ndarray:
     with np.errstate(all="ignore"):
         inside = sums.xx.sum(axis=0) / sums.df.sum(axis=0)
         size = sums.n.sum(axis=0) / np.maximum((sums.n > 0).sum(axis=0), 1)
-        between = np.nanvar(y, axis=0) - sums.xx.sum(axis=0) / np.maximum(sums.n.sum(axis=0), 1)
+        total = np.where(np.isfinite(y), y - _mean(y), 0.0)
+        between = (total**2).sum(axis=0) / np.maximum(np.isfinite(y).sum(axis=0), 1) - sums.xx.sum(axis=0) / np.maximum(
+            sums.n.sum(axis=0), 1
+        )
         signal = np.maximum(between - inside / size, 0.0)
         return np.nan_to_num(signal / (signal + inside))
+
+
+def _mean(y: np.ndarray) -> np.ndarray:
+    """Return column means over what is known; 0 where nothing is."""
+    known = np.isfinite(y)
+    return np.where(known, y, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def _divided(read: Reading, column: int, seed: int) -> float:
@@ -147,7 +168,7 @@ def beyond_text(
     lengths: Float[np.ndarray, "sample part"],
     words: Float[np.ndarray, "sample value"],
 ) -> tuple[ClaimRow, ...]:
-    """Claim that a probe tells more than words and length do: partial r beyond residual labels shuffled in queries.
+    """Claim that a probe tells more than words and length do: partial r beyond shuffled residual labels, refitted.
 
     Args:
         decoded: Held-out scores.
@@ -158,24 +179,20 @@ def beyond_text(
 
     Source: Freedman & Lane (1983), J. Bus. Econ. Stat. 1, 292: permuting residuals under the reduced model.
     """
-    parts = [
-        _residuals(decoded.scores[:, [i]], read.y[:, [i]], np.column_stack([lengths, words[:, i]]), read.groups)
-        for i in range(len(read.values))
-    ]
-    score, label = (np.concatenate([part[side] for part in parts], axis=1) for side in (0, 1))
-    r = stats.within_r(score, label, read.groups)
-    mixed = controls.shuffle_labels(label, read.groups, draws=level.draws, seed=level.seed + 1)
-    p = stats.max_t_p(r, agreement.draws(score[None], mixed, read.groups))
+    covariates = [np.column_stack([lengths, words[:, i]]) for i in range(len(read.values))]
+    r = _partial_r(decoded.scores, read.y, covariates, read.groups)
+    null = _reduced_null(read, covariates, level)
+    p = stats.max_t_p(r, null)
     plain = stats.within_r(decoded.scores, read.y, read.groups)
-    by_length = [
-        stats.within_r(*_residuals(decoded.scores[:, [i]], read.y[:, [i]], lengths, read.groups), read.groups)[0]
-        for i in range(len(read.values))
-    ]
+    by_length = _partial_r(decoded.scores, read.y, [lengths] * len(read.values), read.groups)
+    chance = np.quantile(np.nan_to_num(null), 0.95, axis=0)
     rows = []
     for i, value in enumerate(read.values):
         made = bool(np.isfinite(p[i]) and p[i] <= level.alpha)
         what = "length" if abs(by_length[i]) < abs(plain[i]) / 2 else "words and length"
         said = f"{what} of the text explain it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.2g})"
+        if not plain[i] > chance[i]:
+            said = f"nothing is read that could be beyond the text: r = {plain[i]:.2f} (family p = {p[i]:.2g})"
         reason = "" if made else said
         rows.append(
             _row("beyond text", value, made, reason, "within-query r beyond words and length", r[i], p[i], read, level)
@@ -183,19 +200,57 @@ def beyond_text(
     return tuple(rows)
 
 
+def _reduced_null(read: Reading, covariates: Sequence[np.ndarray], level: Level) -> np.ndarray:
+    """Return partial r of labels that hold what covariates tell of them and residuals shuffled, probes refitted."""
+    k = len(read.values)
+    told, left = np.zeros(read.y.shape), np.full(read.y.shape, np.nan)
+    for i in range(k):
+        column = read.y[:, [i]]
+        left[:, [i]] = _residuals(column, column, covariates[i], read.groups)[1]
+        told[:, i] = read.y[:, i] - left[:, i]
+    mixed = controls.shuffle_labels(left, read.groups, draws=level.draws, seed=level.seed + 1)
+    out = []
+    for start in range(0, level.draws, CHUNK):
+        y = told + mixed[start : start + CHUNK]
+        columns = np.ascontiguousarray(y.transpose(1, 0, 2)).reshape(len(read.y), -1)
+        scores = directions.held_out(
+            read.x, columns, read.groups, read.folds, method=read.method, seed=level.seed, block=k
+        )
+        r = _partial_r(scores, columns, list(covariates) * len(y), read.groups)
+        out.append(r.reshape(len(y), k))
+    return np.concatenate(out)
+
+
+def _partial_r(
+    score: np.ndarray, label: np.ndarray, covariates: Sequence[np.ndarray], groups: tuple[str, ...]
+) -> np.ndarray:
+    """Return within-query r per column with its covariates taken out of both sides."""
+    out = np.full(score.shape[1], np.nan)
+    kinds: dict[int, list[int]] = {}
+    for column, one in enumerate(covariates):
+        kinds.setdefault(id(one), []).append(column)
+    for columns in kinds.values():
+        parts = _residuals(score[:, columns], label[:, columns], covariates[columns[0]], groups)
+        out[columns] = stats.within_r(*parts, groups)
+    return out
+
+
 def _residuals(
     score: np.ndarray, label: np.ndarray, covariates: np.ndarray, groups: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take out of scores and labels what covariates tell of them within queries; samples with a gap become NaN."""
-    known = np.isfinite(score[:, 0]) & np.isfinite(label[:, 0]) & np.isfinite(covariates).all(axis=1)
-    code = stats.codes(groups)[known]
-    out = np.full((2, *score.shape), np.nan)
-    if known.any():
-        design = stats.centre(covariates[known], code)
-        for place, side in enumerate((score, label)):
-            target = stats.centre(side[known], code)
-            out[place, known] = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
-    return out[0], out[1]
+    sides = [np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
+    gaps = np.isfinite(score) & np.isfinite(label) & np.isfinite(covariates).all(axis=1)[:, None]
+    patterns, member = np.unique(gaps, axis=1, return_inverse=True)
+    code = stats.codes(groups)
+    for number in range(patterns.shape[1]):
+        known, columns = patterns[:, number], np.flatnonzero(member.reshape(-1) == number)
+        if known.any():
+            design = stats.centre(covariates[known], code[known])
+            for out, side in zip(sides, (score, label), strict=True):
+                target = stats.centre(side[np.ix_(known, columns)], code[known])
+                out[np.ix_(known, columns)] = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+    return sides[0], sides[1]
 
 
 def _row(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from vprobe import controls, directions, stats
 from vprobe.claims._level import Level
-from vprobe.claims.reading import CHUNK, Decoded, Reading
+from vprobe.claims.reading import CHUNK, Reading
 from vprobe.types import ClaimRow, Reliability
 from vprobe.values import ANGLES, SCHWARTZ
 
 MOST_INFLATION = 10.0
 """Variance inflation beyond which no direction of a value's own is claimed."""
-FLAT = 1e-3
-"""Least eigenvalue of true scores' correlations; below it sampling error cannot be told from zero."""
+FLAT = 0.02
+"""Least eigenvalue of true scores' correlations; below it sampling error cannot be told from zero.
+
+A value with at least `PART` of its variance in such directions is told by the others."""
+PART = 0.05
 RESAMPLES = 500
 LEAST_SWING = 0.1
 """Least difference in cosine, per unit of the circle's own cosine, that counts as lying on the circle."""
@@ -34,26 +38,48 @@ def unique(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
         level: Its seed draws the queries; no permutation is behind this claim.
         reliability: Of the labels, within queries; values whose reliability is not known count as free of noise.
     """
+    blank = ~np.isfinite(read.y).any(axis=0)
+    if blank.any():
+        return _without(read, level, reliability, blank)
     sums = _grams(read.y, read.groups)
     rel = np.array([_reliability(value, reliability) for value in read.values])
     found = _inflation(sums.sum(axis=0), rel)
     rng = np.random.default_rng(level.seed)
     drawn = [_inflation(sums[rng.integers(len(sums), size=len(sums))].sum(axis=0), rel) for _ in range(RESAMPLES)]
-    upper = np.quantile(np.stack(drawn), 0.975, axis=0)
+    upper = np.sort(np.stack(drawn), axis=0)[int(0.975 * RESAMPLES)]
     r = _true_r(sums.sum(axis=0), rel)
     rows = []
     for i, value in enumerate(read.values):
         made = bool(upper[i] < MOST_INFLATION)
         other = int(np.argmax(np.where(np.arange(len(rel)) == i, -1.0, np.abs(r[i]))))
-        reason = "" if made else (
+        made = made and _known((value,), reliability)
+        reason = (
             f"cannot be told apart from the other values: variance inflation {found[i]:.1f}, up to {upper[i]:.1f}; "
             f"nearest is {read.values[other]}, r = {r[i, other]:.2f} without label noise"
-        )  # fmt: skip
+        )
+        if not _known((value,), reliability):
+            reason = "the reliability of its labels is not known, and noise hides what labels share"
+        reason = "" if made else reason
         rows.append(
             ClaimRow("unique", value, made, reason, "variance inflation of true scores", float(found[i]), math.nan,
                      level.alpha, 0, len(read.y), read.method, read.site)
         )  # fmt: skip
     return tuple(rows)
+
+
+def _without(
+    read: Reading, level: Level, reliability: Sequence[Reliability], blank: np.ndarray
+) -> tuple[ClaimRow, ...]:
+    """Decide the values that have labels among themselves, and refuse the others."""
+    kept = tuple(value for value, none in zip(read.values, blank.tolist(), strict=True) if not none)
+    rest = replace(read, y=read.y[:, ~blank], values=kept)
+    known = {row.value: row for row in unique(rest, level, reliability=reliability)} if len(kept) > 1 else {}
+    return tuple(
+        known.get(value)
+        or ClaimRow("unique", value, False, "no labels to compare", "variance inflation of true scores", math.nan,
+                    math.nan, level.alpha, 0, 0, read.method, read.site)
+        for value in read.values
+    )  # fmt: skip
 
 
 def _reliability(value: str, known: Sequence[Reliability]) -> float:
@@ -83,30 +109,36 @@ def _true_r(gram: np.ndarray, rel: np.ndarray) -> np.ndarray:
 def _inflation(gram: np.ndarray, rel: np.ndarray) -> np.ndarray:
     """Return variance inflation of true scores; infinite where the others tell all of a value."""
     w, q = np.linalg.eigh(_true_r(gram, rel))
-    return np.asarray(np.where(w > FLAT, q * q / np.maximum(w, FLAT), q * q / FLAT).sum(axis=1))
+    flat = w < FLAT
+    kept = np.where(flat, q * q / FLAT, q * q / np.maximum(w, FLAT)).sum(axis=1)
+    return np.asarray(np.where((q * q * flat).sum(axis=1) >= PART, np.inf, kept))
 
 
-def dimensions(decoded: Decoded, read: Reading, level: Level) -> ClaimRow:
-    """Claim that labels and held-out scores share as many dimensions as there are values.
+def dimensions(read: Reading, level: Level) -> ClaimRow:
+    """Claim that labels and activations share as many dimensions as there are values.
 
-    Canonical correlations are tested one after the other, each with those before it taken out; rows of what is left are
-    shuffled within queries. The count stops at the first that is not beyond its null.
+    Directions are fitted on one half of the queries. In the other half, which had no part in them, canonical
+    correlations of their scores with the labels are tested one after the other, each with those before it taken out;
+    rows of what is left are shuffled within queries. The count stops at the first that is not beyond its null.
 
     Args:
-        decoded: Held-out scores.
-        read: Labels and queries.
+        read: Activations, labels and queries.
         level: Level.
 
     Source: Winkler, Renaud, Smith & Nichols (2020), NeuroImage 220, 117065.
     """
-    known = np.isfinite(read.y).all(axis=1) & np.isfinite(decoded.scores).all(axis=1)
-    code = stats.codes(read.groups)[known]
-    u, v = (_whitened(stats.centre(side[known], code)) for side in (decoded.scores, read.y))
+    known, wanted = np.isfinite(read.y).all(axis=1), len(read.values)
+    code = stats.codes(read.groups)
+    half = stats.fold_of(read.groups, 2, seed=level.seed)
+    seen, rest = known & (half == 0), known & (half == 1)
+    found = directions.fit(read.x[seen], read.y[seen], code[seen], method="covariance", seed=level.seed)
+    sides = (read.x[rest] @ np.nan_to_num(found).T, read.y[rest])
+    u, v = (_whitened(stats.centre(side, code[rest])) for side in sides)
     a, r, b = np.linalg.svd(u.T @ v)
-    u, v, wanted = u @ a, v @ b.T, len(read.values)
-    count, p = 0, 0.0
+    u, v = u @ a, v @ b.T
+    count, p = 0, 1.0 if not min(u.shape[1], v.shape[1]) else 0.0
     while count < min(u.shape[1], v.shape[1]):
-        mixed = controls.shuffle_labels(v[:, count:], code, draws=level.draws, seed=level.seed + count)
+        mixed = controls.shuffle_labels(v[:, count:], code[rest], draws=level.draws, seed=level.seed + count)
         null = np.linalg.norm(u[:, count:].T @ mixed, ord=2, axis=(1, 2))
         p = max(p, float(stats.permutation_p(np.array([r[count]]), null[:, None])[0]))
         if p > level.alpha:
@@ -116,7 +148,7 @@ def dimensions(decoded: Decoded, read: Reading, level: Level) -> ClaimRow:
     reason = "" if made else f"labels and activations share {count} dimensions, not {wanted}"
     name = "ten dimensions" if wanted == len(SCHWARTZ) else "dimensions"
     return ClaimRow(
-        name, "all", made, reason, "shared dimensions", float(count), p, level.alpha, level.draws, int(known.sum()),
+        name, "all", made, reason, "shared dimensions", float(count), p, level.alpha, level.draws, int(rest.sum()),
         read.method, read.site,
     )  # fmt: skip
 
@@ -142,6 +174,9 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
 
     Source: Hubert & Arabie (1987), Psychol. Bull. 102, 172, for dealing values out to places.
     """
+    whole = np.isfinite(read.y).all(axis=1)
+    groups = tuple(group for group, known in zip(read.groups, whole.tolist(), strict=True) if known)
+    read = replace(read, x=read.x[whole], y=read.y[whole], groups=groups, folds=())
     rel = np.array([_reliability(value, reliability) for value in read.values])
     wanted = _on_circle(read.values)
     if set(read.values) != set(SCHWARTZ) or not _known(read.values, reliability):

@@ -67,7 +67,8 @@ def claims(run: o.Run, seed: o.Seed = None, as_json: o.AsJson = None) -> None:
     from vprobe import pipeline
 
     with show.progress(quiet=bool(as_json)) as tell:
-        stage = pipeline.claims(run, o.resolve(fields={"seed": seed}), tell=tell)
+        config = o.resolve(pipeline.as_claimed(run), fields={"seed": seed})
+        stage = pipeline.claims(run, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.claims(run)

@@ -135,7 +135,8 @@ def probes(x: np.ndarray, y: np.ndarray, groups: stats.Groups, module: ModuleTyp
     projected = x @ vectors.T
     labels = stats.centre(y, groups)
     together = (projected * np.where(np.isfinite(labels), labels, 0.0)).sum(axis=0)
-    sign = np.where(together < 0, -1.0, 1.0)
+    # A joint estimator's sign is its own: with other values held constant more may go against the label alone.
+    sign = np.where((together < 0) & (not module.JOINT), -1.0, 1.0)
     spread = projected.std(axis=0)
     spread = np.where(spread > stats.ROUND_OFF * np.abs(projected).max(axis=0, initial=0.0), spread, 0.0)
     return Probes(vectors * sign[:, None], projected.mean(axis=0) * sign, spread)

@@ -8,7 +8,7 @@ from vprobe import benchmarks, organism, report
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
-from vprobe.pipeline._claims import claims
+from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._lookup import direction
@@ -21,6 +21,7 @@ __all__ = [
     "SideBySide",
     "Stage",
     "agree",
+    "as_claimed",
     "claims",
     "demo",
     "direction",

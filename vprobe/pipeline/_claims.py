@@ -48,7 +48,17 @@ def claims(folder: Path, config: RunConfig, *, only: Sequence[str] = KINDS, tell
     with store.timed(folder, "claims"):
         for number, kind in enumerate(only):
             tell("claims", number, len(only))
-            rows += _decided(kind, _Case(folder, known, _reading(known, Site.parse(site), method), level, tuple(rows)))
+            rows += _decided(
+                kind,
+                _Case(
+                    folder,
+                    known,
+                    _reading(known, Site.parse(site), method),
+                    level,
+                    tuple(rows),
+                    bool(config.steer_site),
+                ),
+            )
         store.save_rows(folder, "claims", rows, ClaimRow)
         store.save_info(folder, info("claims", config), "claims")
         tell("claims", len(only), len(only))
@@ -64,6 +74,20 @@ def claims(folder: Path, config: RunConfig, *, only: Sequence[str] = KINDS, tell
     return Stage("claims", folder, (*facts, *((name, f"{made[name]} of {of[name]} stand") for name in names)))
 
 
+def as_claimed(folder: Path) -> RunConfig:
+    """Return the settings a run's claims were decided with, or its sweep was made with; the defaults when neither was.
+
+    Args:
+        folder: A run.
+    """
+    for stage, table in (("claims", "claims"), ("steer", "steering")):
+        if store.has(folder, table):
+            known = dict(store.load_info(folder, stage).config)
+            names = ("steer_method", "steer_site", "alpha", "claim_draws", "seed")
+            return RunConfig().changed({name: known[name] for name in names if name in known})
+    return RunConfig()
+
+
 @dataclass(frozen=True)
 class _Case:
     """What a claim is decided on: a run's data, and the claims decided before it."""
@@ -73,6 +97,7 @@ class _Case:
     read: Reading
     level: Level
     before: tuple[ClaimRow, ...]
+    fixed: bool
 
     @property
     def reliability(self) -> tuple[Reliability, ...]:
@@ -83,13 +108,14 @@ def _decided(kind: str, case: _Case) -> Sequence[ClaimRow]:
     """Decide one kind of claim; nothing where the run has no data for it."""
     read, level, folder = case.read, case.level, case.folder
     if kind == "decodable":
-        return rules.decodable(read, level, others=_others(folder, case.known, read)).rows
+        others = _others(folder, case.known, read)
+        return rules.decodable(read, level, others=others, searched=_searched(case)).rows
     if kind == "beyond text":
         return _beyond_text(case)
     if kind == "unique":
         return rules.unique(read, level, reliability=case.reliability) if _together(read) else ()
     if kind == "dimensions":
-        return (rules.dimensions(rules.held_out(read, level.seed), read, level),) if _together(read) else ()
+        return (rules.dimensions(read, level),) if _together(read) else ()
     if kind == "circle":
         whole = _together(read) and set(read.values) == set(SCHWARTZ)
         return (rules.circle(read, level, reliability=case.reliability),) if whole else ()
@@ -100,6 +126,12 @@ def _decided(kind: str, case: _Case) -> Sequence[ClaimRow]:
         return ()
     stand = tuple(row.value for row in case.before if row.claim == "decodable" and row.made)
     return rules.causal(store.load_rows(folder, "steering", DoseRow), level, method=read.method, decodable=stand)
+
+
+def _searched(case: _Case) -> tuple[Reading, ...]:
+    """Return the sites the one read was picked from by its results; none when it was chosen beforehand."""
+    sites = () if case.fixed else case.known.acts.sites
+    return tuple(_reading(case.known, s, case.read.method) for s in sites if str(s) != case.read.site)
 
 
 def _together(read: Reading) -> bool:

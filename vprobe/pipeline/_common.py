@@ -11,6 +11,7 @@ from typing import Any
 
 from vprobe import backends, benchmarks, organism, registry, values
 from vprobe.backends import Backend
+from vprobe.claims import Level
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
 from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, RunInfo
@@ -95,7 +96,7 @@ def load_backend(config: RunConfig) -> Backend:
 
 def model_path(name: str) -> str:
     """Return a model's folder or hub id; "organism" stands for the model that ships with vprobe."""
-    return str(organism.load()) if name == organism.NAME and not Path(name).exists() else name
+    return str(organism.load()) if name == organism.NAME and not Path(name, "config.json").exists() else name
 
 
 def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
@@ -124,6 +125,7 @@ def check(config: RunConfig) -> None:
         VprobeError: An unknown benchmark, version, value, method, position or policy, or data that are not here.
     """
     found = load_benchmarks(config)
+    Level(config.alpha, config.claim_draws, config.seed)
     known = tuple(dict.fromkeys(value for one in found for value in one.values))
     chosen = chosen_values(config.values, known)
     for value in config.steer_value:

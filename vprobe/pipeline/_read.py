@@ -61,7 +61,7 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:
-            store.drop(folder, ("probe", "agree", "steer", "personas", "claims"))
+            store.drop(folder, ("probe", "agree", "steer", "personas", "claims", "truth"))
             store.save_items(folder, join(found))
         store.save_info(folder, info("extract", config, backend.info, found, fit.counts), "extract")
     facts = (
@@ -108,7 +108,7 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
             store.save_items(folder, join(found))
         store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
         if old and answered != old:
-            store.drop(folder, ("agree", "steer", "personas", "claims"))
+            store.drop(folder, ("agree", "steer", "personas", "claims", "truth"))
         store.save_responses(folder, answered)
     facts = (
         ("model", backend.info.name),

@@ -14,6 +14,7 @@ from vprobe.errors import DataError
 from vprobe.pipeline._common import model_path
 from vprobe.pipeline._study import Keyed, keyed
 from vprobe.types import ConditionRow, Direction, DoseRow, TruthRow
+from vprobe.values import SCHWARTZ
 
 RATING, PROFILE, SLOPE, COSINE = "rating points", "profile units", "points per SD of the key", "cosine"
 
@@ -35,6 +36,8 @@ def truth(folder: Path, config: RunConfig) -> tuple[TruthRow, ...]:
         return ()
     items = keyed(folder, samples, config.values)
     loadings = np.array([true[item] for item in samples])
+    if items.values != SCHWARTZ:
+        return ()  # the oracle needs all ten values
     rows = [*_items(card, items, loadings), *_conditions(folder, card, items), *_doses(folder, card, items, true)]
     rows += _cosines(folder, card, items, loadings, config)
     store.save_rows(folder, "truth", rows, TruthRow)

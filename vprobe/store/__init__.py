@@ -53,7 +53,8 @@ OF_STAGE = (
     ("agree", ("profile",)),
     ("steer", ("steering",)),
     ("personas", ("conditions",)),
-    ("claims", ("claims", "truth")),
+    ("claims", ("claims",)),
+    ("truth", ("truth",)),
 )
 """Tables a stage makes."""
 
