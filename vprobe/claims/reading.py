@@ -240,7 +240,7 @@ def _residuals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take out of scores and labels what covariates tell of them within queries; samples with a gap become NaN."""
     sides = [np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
-    gaps = np.isfinite(score) & np.isfinite(label) & np.isfinite(covariates).all(axis=1)[:, None]
+    gaps = np.isfinite(score) & np.isfinite(label) & np.isfinite(covariates).all(axis=1, keepdims=True)
     patterns, member = np.unique(gaps, axis=1, return_inverse=True)
     code = stats.codes(groups)
     for number in range(patterns.shape[1]):

@@ -38,7 +38,7 @@ def unique(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
         level: Its seed draws the queries; no permutation is behind this claim.
         reliability: Of the labels, within queries; values whose reliability is not known count as free of noise.
     """
-    blank = ~np.isfinite(read.y).any(axis=0)
+    blank = np.asarray(~np.isfinite(read.y).any(axis=0))
     if blank.any():
         return _without(read, level, reliability, blank)
     sums = _grams(read.y, read.groups)
@@ -174,7 +174,7 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
 
     Source: Hubert & Arabie (1987), Psychol. Bull. 102, 172, for dealing values out to places.
     """
-    whole = np.isfinite(read.y).all(axis=1)
+    whole = np.asarray(np.isfinite(read.y).all(axis=1))
     groups = tuple(group for group, known in zip(read.groups, whole.tolist(), strict=True) if known)
     read = replace(read, x=read.x[whole], y=read.y[whole], groups=groups, folds=())
     rel = np.array([_reliability(value, reliability) for value in read.values])
