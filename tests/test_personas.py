@@ -177,8 +177,8 @@ def test_slopes_are_points_per_unit_of_the_label() -> None:
 
 def test_samples_without_a_rating_or_a_label_drop_out() -> None:
     labels, ratings = rated(2, (0.5, 0.2))
-    labels[3, 1], ratings[[3, 10, 11]] = np.nan, np.nan
-    kept = np.delete(np.arange(200), [3, 10, 11])
+    labels[5, 1], ratings[[3, 10, 11]] = np.nan, np.nan
+    kept = np.delete(np.arange(200), [3, 5, 10, 11])
     expected = by_least_squares(labels[kept], ratings[kept], tuple(GROUPS[i] for i in kept))
     np.testing.assert_allclose(partial_slopes(labels, ratings, GROUPS), expected, atol=1e-9)
 
