@@ -129,7 +129,7 @@ def prompts(n: int = 30, *, template: str = "response", words: int = 12) -> list
 
 
 def encode(tokenizer: FakeTokenizer, prompt: Prompt) -> Tokens:
-    head, tail = (tokenizer.encode(message.content) for message in prompt.messages)
+    head, tail = (tokenizer.encode(message.content) for message in prompt.messages[:2])
     n = len(head) + len(tail)
     spans = (Span("content", 0, len(head)), Span("response", len(head), n))
     return Tokens(prompt.id, head + tail, len(head), spans, " ".join(m.content for m in prompt.messages))

@@ -174,8 +174,6 @@ def test_refusals_name_the_cause() -> None:
         prompts.encode_text(chatml, "  ")
     with pytest.raises(InputError, match=r"refuses[\s\S]*roles[\s\S]*system message"):
         prompts.encode_text(_TOKENIZERS["inst", True], "hi", system="Be brief.")
-    with pytest.raises(InputError, match="no options"):
-        prompts.encode_answers(chatml, prompt("hi"))
     with pytest.raises(InputError, match="same tokens"):
         prompts.encode_answers(chatml, prompt("hi", options=("yes", "yes")))
     loud = tiny.tokenizer("chatml")
@@ -323,3 +321,37 @@ def test_official_wordings_are_rendered_byte_for_byte(shared: Path) -> None:
         )
         marks = {m.name: content[m.start : m.end] for m in got.marks}
         assert marks["response"] == "like me" and marks["options"] == "\n".join(shown)
+
+
+def test_a_prompt_without_options_is_encoded_as_it_stands_for_free_text() -> None:
+    chatml = _TOKENIZERS["chatml", True]
+    found = prompts.encode_answers(chatml, prompt("hi"))
+    assert (found.options, found.labels, found.ratings) == ((), (), ())
+    assert found.prompt == prompts.encode(chatml, prompt("hi"))
+
+
+def test_an_item_whose_response_is_the_models_own_cannot_be_shown_before_the_model_answered() -> None:
+    item = Item(id="1", group="1", source="s", form="stem", text="I like", response="")
+    stems = Benchmark("b", (item,), (Template("v1", "stem", "Go on: {text}", ()),), (), (), "", "", "", "")
+    with pytest.raises(InputError, match="no response"):
+        prompts.render(stems, template="response")
+    asked = prompts.render(stems, template="v1")
+    assert asked[0].messages[0].content == "Go on: I like"
+    assert [mark.name for mark in asked[0].marks] == ["content"]
+
+
+LETTERS = tuple(Option(letter, float(i)) for i, letter in enumerate("ABCDEFGHI", start=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "rating"),
+    [
+        ("B", 2), ("b", 2), ('"B"', 2), ("(C)", 3), ("**D**", 4), ("B. I receive 85", 2), ("E: I receive", 5),
+        ("Option F", 6), ("The answer is G.", 7), ("Answer: H", 8), (" I ", 9), ("I", 9), ("I.", 9), ("A)", 1),
+        ("I think B", None), ("A fair split", None), ("Because", None), ("J", None), ("", None), ("85 and 15", None),
+        ("I receive 85", None),
+    ],
+)  # fmt: skip
+def test_a_letter_is_an_answer_only_where_it_stands_alone_at_the_opening(text, rating) -> None:
+    assert prompts.parse(text, LETTERS).rating == rating
+    assert (prompts.parse(text, LETTERS).reason is None) == (rating is not None)

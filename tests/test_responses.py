@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from vprobe import responses, store
 from vprobe.errors import InputError, ModelError, StoreError
-from vprobe.types import Option, Response
+from vprobe.prompts import NO_LABEL, Parsed, parse
+from vprobe.types import Message, Option, Response
 
 from tests.fake_backend import OPTIONS, FakeBackend, encode, encode_answers, prompts
 
@@ -33,7 +35,7 @@ def fake_prompts(monkeypatch):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_exact_label_is_read_whatever_its_case_and_spacing(option):
     for text in (option.label, option.label.upper(), f"  {option.label.replace(' ', chr(10))}\t"):
-        assert responses.parse(text, OPTIONS) == responses.Parsed(option.rating, None)
+        assert parse(text, OPTIONS) == Parsed(option.rating, None)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +50,18 @@ def test_an_exact_label_is_read_whatever_its_case_and_spacing(option):
     ],
 )
 def test_within_a_longer_text_the_longest_label_wins(text, rating):
-    assert responses.parse(text, OPTIONS).rating == rating
+    assert parse(text, OPTIONS).rating == rating
 
 
 def test_of_two_labels_of_one_length_the_earlier_option_wins():
     two = (Option("cat", 1.0), Option("dog", 2.0))
-    assert responses.parse("dog or cat", two).rating == 1.0
-    assert responses.parse("dog or cat", two[::-1]).rating == 2.0
+    assert parse("dog or cat", two).rating == 1.0
+    assert parse("dog or cat", two[::-1]).rating == 2.0
 
 
 @pytest.mark.parametrize("text", ["", "   ", "I cannot say.", "6", "lik me"])
 def test_a_text_without_a_label_stays_without_a_rating_and_says_why(text):
-    assert responses.parse(text, OPTIONS) == responses.Parsed(None, responses.NO_LABEL)
+    assert parse(text, OPTIONS) == Parsed(None, NO_LABEL)
 
 
 # Asking.
@@ -89,7 +91,7 @@ def test_without_greedy_no_text_is_asked_for_and_the_reason_says_so():
 
 def test_an_answer_without_a_label_keeps_its_text_and_its_log_probs():
     found = responses.collect(rater(answer="No idea"), ASKED, greedy=True)
-    assert {(one.text, one.rating, one.reason) for one in found} == {("No idea", None, responses.NO_LABEL)}
+    assert {(one.text, one.rating, one.reason) for one in found} == {("No idea", None, NO_LABEL)}
     assert all(one.logprobs for one in found)
 
 
@@ -118,6 +120,23 @@ def test_what_cannot_be_asked_is_answered():
         responses.collect(rater(), [ASKED[0], ASKED[0]])
     with pytest.raises(InputError, match="new tokens"):
         responses.collect(rater(), ASKED, greedy=True, max_new_tokens=0)
+
+
+def test_free_text_is_written_beside_ratings_and_never_read_as_an_option():
+    rated = ASKED[:3]
+    free = [
+        replace(one, id=f"free-{one.id}", options=(), messages=(*one.messages, Message("user", "go on")))
+        for one in rated
+    ]
+    backend = rater(answer="very much like me, I like it")
+    found = responses.collect(backend, [*rated, *free], greedy=False)
+    assert [one.text for one in found] == [None] * 3 + ["very much like me, I like it"] * 3
+    assert all(one.logprobs is not None for one in found[:3])
+    assert {(one.rating, one.logprobs, one.ratings, one.reason) for one in found[3:]} == {
+        (None, None, (), responses.FREE_TEXT)
+    }
+    assert all(math.isnan(one.expected) and math.isnan(one.option_mass) for one in found[3:])
+    assert {n for _, n in backend.asked_new_tokens} == {responses.FREE_TOKENS}
 
 
 def test_a_log_probability_that_is_not_a_number_is_refused_with_its_prompt(monkeypatch):

@@ -33,7 +33,7 @@ def test_an_item_refuses_empty_text_and_double_loadings() -> None:
     ok = dict(id="1", group="1", source="s", form="message", text="t", response="r")
     Item(**ok)
     with pytest.raises(InputError, match="empty"):
-        Item(**(ok | {"response": "  "}))
+        Item(**(ok | {"text": "  "}))
     with pytest.raises(InputError, match="two loadings"):
         Item(**ok, loadings=(Loading("power", 0.1), Loading("power", 0.2)))
 

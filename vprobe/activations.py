@@ -34,10 +34,13 @@ class Fitting:
 
 
 def length(encoded: Tokens | Answers) -> int:
-    """Return the tokens the longest text of a prompt takes: with options, the prompt and its longest option."""
+    """Return the tokens the longest text of a prompt takes: with options, the prompt and its longest option.
+
+    An answer in free text needs room for one token at least.
+    """
     if isinstance(encoded, Tokens):
         return len(encoded.ids)
-    return len(encoded.prompt.ids) + max(len(option) for option in encoded.options)
+    return len(encoded.prompt.ids) + max((len(option) for option in encoded.options), default=1)
 
 
 def fits(

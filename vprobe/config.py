@@ -45,6 +45,7 @@ class RunConfig:
     too_long: str = _opt("skip", "Prompts beyond the model's context: skip (and count) or error. Never cut.")
     versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
     greedy: bool = _opt(True, "Also let the model answer in words, and parse the answer.")
+    generation: bool = _opt(False, "Also take the log-probability of every response given its query.")
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
     values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
     folds: int = _opt(5, "Folds; whole queries are held out.")

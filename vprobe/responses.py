@@ -1,4 +1,4 @@
-"""A model's answers to rating prompts: option log-probs and greedy text; what cannot be read stays without a rating."""
+"""A model's answers: option log-probs and text; what cannot be read stays without a rating."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from vprobe import batching, store
 from vprobe import prompts as shelf
 from vprobe.backends import Backend
 from vprobe.errors import InputError, ModelError
-from vprobe.types import Answers, Option, Prompt, Response, Steering
+from vprobe.prompts import Parsed
+from vprobe.types import Answers, Prompt, Response, Steering
 
 MAX_NEW_TOKENS = 16
 """Room for the longest option and a little talk around it."""
-NO_LABEL = "no label in the answer"
+FREE_TOKENS = 40
+"""Room for an answer in free text: a sentence or two."""
+FREE_TEXT = "free text: scored from its words, not as one of some options"
 NOT_ASKED = "no text was asked for"
 NO_ROOM = "no room left in the context for an answer"
 
@@ -29,42 +32,6 @@ class _Settings:
     greedy: bool
     max_new_tokens: int
     batch_tokens: int
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What a text says, read as one of the options.
-
-    Args:
-        rating: The option's number; None when no option was found.
-        reason: Why there is none; None when there is one.
-    """
-
-    rating: float | None
-    reason: str | None
-
-
-def parse(text: str, options: Sequence[Option]) -> Parsed:
-    """Read an answer as one of the options: the longest label it contains, the earlier one among equally long.
-
-    Case and spacing do not count. An answer that is exactly a label contains no longer one, so the rule covers it.
-
-    Args:
-        text: What the model wrote.
-        options: The answers it could choose among.
-
-    Source: Han et al. (2025), Value Portrait, released answer parser.
-    """
-    plain = _plain(text)
-    found = [option for option in options if _plain(option.label) and _plain(option.label) in plain]
-    if not found:
-        return Parsed(None, NO_LABEL)
-    longest = max(found, key=lambda option: len(_plain(option.label)))  # the earlier one on ties
-    return Parsed(longest.rating, None)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
 
 
 def collect(
@@ -87,8 +54,8 @@ def collect(
 
     Args:
         backend: The model.
-        prompts: Rating prompts.
-        greedy: Also let the model write its answer, and parse it.
+        prompts: Rating prompts, or prompts without options, which are answered in free text.
+        greedy: Also let the model write its answer, and parse it. Free text is written in any case.
         answers: The prompts with their options as tokens, in the same order; encoded here when None.
         batch_tokens: Most tokens in a batch; what suits the device when None.
         max_new_tokens: Longest greedy answer, tokens; less where the context leaves less room.
@@ -98,11 +65,11 @@ def collect(
         progress: Called with prompts done and prompts in all.
 
     Raises:
-        InputError: A prompt without options, two prompts of one id, or no room for an answer asked for.
+        InputError: A prompt that asks nothing, two prompts of one id, or no room for an answer asked for.
         ModelError: A log-probability that is NaN.
         StoreError: The disk is full, or the folder holds unfinished answers to something else.
     """
-    _require_options(prompts)
+    _require_once(prompts)
     if max_new_tokens < 1:
         raise InputError(f"{max_new_tokens} new tokens", where="rate", expected="at least 1")
     if answers is None:
@@ -149,11 +116,11 @@ def _collect(
     return tuple(kept[prompt.id] for prompt in prompts)
 
 
-def _require_options(prompts: Sequence[Prompt]) -> None:
+def _require_once(prompts: Sequence[Prompt]) -> None:
     seen: set[str] = set()
     for prompt in prompts:
-        if not prompt.options:
-            raise InputError("no options to choose among", where=f"prompt {prompt.id}", do="use a rating template")
+        if not prompt.options and prompt.messages[-1].role == "assistant":
+            raise InputError("nothing is asked", where=f"prompt {prompt.id}", do="use a rating template")
         if prompt.id in seen:
             raise InputError(f"prompt {prompt.id} is there twice", where="rate", expected="unique prompt ids")
         seen.add(prompt.id)
@@ -167,28 +134,38 @@ def _ask(
     steering: Sequence[Steering],
 ) -> tuple[Response, ...]:
     """Return the answers to one batch of prompts."""
-    logprobs = backend.choose(answers, steering=steering)
-    for prompt, row in zip(prompts, logprobs, strict=True):
-        if any(math.isnan(one) for one in row):
-            raise ModelError(
-                "the log-probability of an option is NaN",
-                where=f"prompt {prompt.id}",
-                do="run the model with --dtype float32, or steer with a smaller strength",
-            )
+    logprobs: list[tuple[float, ...] | None] = [None] * len(prompts)
     texts: list[str | None] = [None] * len(prompts)
-    if settings.greedy:
-        texts = _write(backend, prompts, settings.max_new_tokens, steering)
-    without = NO_ROOM if settings.greedy else NOT_ASKED
+    rated = [i for i, prompt in enumerate(prompts) if prompt.options]
+    free = [i for i, prompt in enumerate(prompts) if not prompt.options]
+    if rated:
+        for i, row in zip(rated, backend.choose([answers[i] for i in rated], steering=steering), strict=True):
+            logprobs[i] = _finite(prompts[i], row)
+    for rows, room in ((rated if settings.greedy else [], settings.max_new_tokens), (free, FREE_TOKENS)):
+        for i, text in zip(rows, _write(backend, [prompts[i] for i in rows], room, steering), strict=True):
+            texts[i] = text
     return tuple(
-        _response(prompt, one, tuple(float(value) for value in row), text, without)
+        _response(prompt, one, row, text, NO_ROOM if settings.greedy or not prompt.options else NOT_ASKED)
         for prompt, one, row, text in zip(prompts, answers, logprobs, texts, strict=True)
     )
+
+
+def _finite(prompt: Prompt, row: Sequence[float]) -> tuple[float, ...]:
+    if any(math.isnan(one) for one in row):
+        raise ModelError(
+            "the log-probability of an option is NaN",
+            where=f"prompt {prompt.id}",
+            do="run the model with --dtype float32, or steer with a smaller strength",
+        )
+    return tuple(float(one) for one in row)
 
 
 def _write(
     backend: Backend, prompts: Sequence[Prompt], max_new_tokens: int, steering: Sequence[Steering]
 ) -> list[str | None]:
     """Return greedy texts; prompts with less room than `max_new_tokens` go alone, so that they shorten nobody else."""
+    if not prompts:
+        return []
     encoded = [shelf.encode(backend.tokenizer, prompt) for prompt in prompts]
     room = [min(max_new_tokens, backend.info.context - len(tokens.ids)) for tokens in encoded]
     together = [i for i, n in enumerate(room) if n == max_new_tokens]
@@ -203,9 +180,9 @@ def _write(
 
 
 def _response(
-    prompt: Prompt, answers: Answers, logprobs: tuple[float, ...], text: str | None, without: str
+    prompt: Prompt, answers: Answers, logprobs: tuple[float, ...] | None, text: str | None, without: str
 ) -> Response:
-    parsed = Parsed(None, without) if text is None else parse(text, prompt.options)
+    parsed = _parsed(prompt, text, without)
     return Response(
         prompt_id=prompt.id,
         item_id=prompt.item_id,
@@ -218,3 +195,9 @@ def _response(
         rating=parsed.rating,
         reason=parsed.reason,
     )
+
+
+def _parsed(prompt: Prompt, text: str | None, without: str) -> Parsed:
+    if text is None:
+        return Parsed(None, without)
+    return shelf.parse(text, prompt.options) if prompt.options else Parsed(None, FREE_TEXT)

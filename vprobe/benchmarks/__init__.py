@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vprobe import registry
-from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing
+from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing, require
 from vprobe.benchmarks._shipped import Persona, Stem, personas, stems
 from vprobe.errors import InputError
 from vprobe.types import Benchmark
@@ -15,6 +15,7 @@ __all__ = [
     "Persona",
     "Stem",
     "cache_folder",
+    "folder",
     "get",
     "listing",
     "load",
@@ -44,3 +45,17 @@ def load(name: str, *, folder: Path | None = None, limit: int | None = None) -> 
     if limit is not None and limit < 0:
         raise InputError(f"limit {limit}", where="benchmark", expected="a number of queries, or 0 for all")
     return registry.load("vprobe.benchmarks", name, kind="benchmark").load(folder, limit or None)
+
+
+def folder(name: str, given: Path | None = None) -> Path:
+    """Return the folder of a benchmark's files, after checking that they are the pinned bytes.
+
+    Args:
+        name: Such as "value-portrait".
+        given: Where they lie; the user's cache when None.
+
+    Raises:
+        InputError: The name is not known; the nearest is named.
+        DataError: Files are missing or are not the pinned version.
+    """
+    return require(registry.load("vprobe.benchmarks", name, kind="benchmark").DATA, given)

@@ -90,5 +90,5 @@ def _why_not(
     if abs(shift) >= SHIFT and abs(moved) < abs(shift):
         return f"acquiescence: all ratings move by {shift:+.2f} alike, for and against {value}; {said}"
     if p <= alpha and any(row.effect * row.strength <= 0 for row in ends):
-        return f"the effect does not change sign with the dose; {said}"
+        said = f"the effect does not change sign with the dose; {said}"
     return f"decodable, not causal: {said}" if read else said

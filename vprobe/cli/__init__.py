@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import data, model, study
+from vprobe.cli import data, instruments, model, study
 
 app = typer.Typer(
     name="vprobe",
@@ -39,6 +39,7 @@ app.command()(study.demo)
 app.add_typer(data.group, name="data")
 app.command()(model.extract)
 app.command()(model.rate)
+app.command()(instruments.score)
 app.command()(study.probe)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)

@@ -44,7 +44,7 @@ MODEL = (
 )
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
-    ("rate", (*MODEL, "versions", "greedy", "limit")),
+    ("rate", (*MODEL, "versions", "greedy", "generation", "limit", "seed")),
     ("probe", ("positions", "method", "values", "folds", "hold_out", "draws", "map", "seed")),
     ("agree", ("draws", "seed")),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +13,11 @@ import numpy as np
 from vprobe import activations, prompts, responses, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, ModelError, StoreError
+from vprobe.errors import InputError, ModelError, StoreError, unknown
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, quiet
-from vprobe.types import Answers, Benchmark, Count, Prompt, Response, SiteNorm
+from vprobe.pipeline._own import answered, shown
+from vprobe.pipeline._scales import Generated, generated, scales
+from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow, SiteNorm
 
 UNPARSED = "prompts whose greedy answer held no label; their log-prob ratings stand"
 NORM_SAMPLE = 64
@@ -43,10 +46,16 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
     """
     folder = Path(config.out)
     found = load_benchmarks(config)
-    asked = [prompt for one in found for prompt in prompts.render(one, template=config.template)]
+    _known_template(found, config.template)
     backend = backend or load_backend(config)
+    own: tuple[Count, ...] = ()
+    if config.template == prompts.RESPONSE:
+        filled = answered(found, backend, policy=config.too_long, batch_tokens=config.batch_tokens, tell=tell)
+        found, own = filled.found, filled.counts
+    asked = [prompt for one in found for prompt in shown(one, config.template)]
     encoded = [prompts.encode(backend.tokenizer, prompt) for prompt in asked]
     fit = activations.fits(asked, encoded, backend.info.context, policy=config.too_long, stage="extract")
+    counts = (*own, *fit.counts)
     sites = activations.expand_sites(config.sites, config.layers, backend.info, backend.points)
     kept, tokens = [asked[i] for i in fit.kept], [encoded[i] for i in fit.kept]
     same_items(folder, found)
@@ -63,7 +72,7 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         if fresh:
             store.drop(folder, ("probe", "agree", "steer", "personas", "claims", "truth"))
             store.save_items(folder, join(found))
-        store.save_info(folder, info("extract", config, backend.info, found, fit.counts), "extract")
+        store.save_info(folder, info("extract", config, backend.info, found, counts), "extract")
     facts = (
         ("model", backend.info.name),
         ("samples", len(kept)),
@@ -71,7 +80,14 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         ("sites", len(sites)),
         ("positions", ", ".join(config.positions)),
     )
-    return Stage("extract", folder, facts, fit.counts)
+    return Stage("extract", folder, facts, counts)
+
+
+def _known_template(found: Sequence[Benchmark], template: str) -> None:
+    """Refuse an unknown template before the model is loaded."""
+    for one in found:
+        if template not in (prompts.RESPONSE, *one.versions):
+            raise unknown("template", template, (prompts.RESPONSE, *one.versions), where=f"benchmark {one.name}")
 
 
 def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
@@ -94,7 +110,7 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     old = store.load_rows(folder, "responses", Response) if store.has(folder, "responses") else ()
     same_ratings(folder, old, asked.prompts, greedy=config.greedy)
     with store.timed(folder, "rate", device=backend.device):
-        answered = responses.collect(
+        said = responses.collect(
             backend,
             asked.prompts,
             answers=asked.answers,
@@ -103,19 +119,26 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
             batch_tokens=config.batch_tokens or None,
             progress=partial(tell, "rate"),
         )
-        counts = (*asked.counts, *(_unparsed(answered) if config.greedy else ()))
+        more = generated(found, backend, config, tell=tell) if config.generation else Generated((), (), ())
+        counts = (*asked.counts, *(_unparsed(said) if config.greedy else ()), *more.counts)
         if not store.has(folder, "items"):
             store.save_items(folder, join(found))
         store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
-        if old and answered != old:
+        if old and said != old:
             store.drop(folder, ("agree", "steer", "personas", "claims", "truth"))
-        store.save_responses(folder, answered)
+        store.save_responses(folder, said)
+        scored = scales(found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None)
+        store.save_rows(folder, "scales", (*scored, *more.scales), ScaleRow)
+        if more.rows:
+            store.save_rows(folder, "generation", more.rows)
+    mass = [a.option_mass for a in said if a.logprobs is not None]
     facts = (
         ("model", backend.info.name),
-        ("prompts", len(answered)),
-        ("items", len({a.item_id for a in answered})),
+        ("prompts", len(said)),
+        ("items", len({a.item_id for a in said})),
         ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked.prompts}.values()))),
-        ("mean option mass", sum(a.option_mass for a in answered) / len(answered)),
+        ("mean option mass", sum(mass) / len(mass) if mass else math.nan),
+        ("scale scores", len(scored) + len(more.scales)),
     )
     return Stage("rate", folder, facts, counts)
 
@@ -203,7 +226,7 @@ def same_ratings(folder: Path, old: Sequence[Response], asked: Sequence[Prompt],
     """
     if not old:
         return
-    if {a.prompt_id for a in old} != {p.id for p in asked} or any(a.text is not None for a in old) != greedy:
+    if {a.prompt_id for a in old} != {p.id for p in asked} or any(a.text is not None for a in old if a.ratings) != greedy:
         raise StoreError(
             f"this run holds {len(old)} ratings of other settings; nothing was deleted",
             where=str(folder),
@@ -223,7 +246,7 @@ def _unparsed(answered: Sequence[Response]) -> tuple[Count, ...]:
     out: list[Count] = []
     for source in dict.fromkeys(a.source for a in answered):
         mine = [a for a in answered if a.source == source]
-        n = sum(1 for a in mine if a.text is not None and a.rating is None)
+        n = sum(1 for a in mine if a.ratings and a.text is not None and a.rating is None)
         if n:
             out.append(Count("rate", UNPARSED, source, n, len(mine)))
     return tuple(out)

@@ -14,7 +14,20 @@ from typing import Any
 from vprobe.errors import InputError, unknown
 from vprobe.prompts import _encoding
 from vprobe.prompts._encoding import Coded
+from vprobe.prompts._parsing import NO_LABEL, Parsed, parse
 from vprobe.types import Answers, Benchmark, Item, Mark, Message, Prompt, Span, Template, Tokens
+
+__all__ = [
+    "NO_LABEL",
+    "RESPONSE",
+    "Parsed",
+    "encode",
+    "encode_answers",
+    "encode_text",
+    "parse",
+    "render",
+    "with_system",
+]
 
 RESPONSE = "response"
 _DATE = (("%d", "26"), ("%m", "07"), ("%b", "Jul"), ("%B", "July"), ("%Y", "2024"), ("%y", "24"), ("%A", "Friday"))
@@ -60,6 +73,8 @@ def with_system(prompt: Prompt, text: str, *, name: str) -> Prompt:
 
 
 def _said(item: Item) -> Prompt:
+    if not item.response.strip():
+        raise InputError("the item has no response", where=f"item {item.id}", do="let the model answer it first")
     query = f"{item.title}\n\n{item.text}" if item.title else item.text
     marks = (Mark("content", 0, 0, len(query)), Mark("response", 1, 0, len(item.response)))
     messages = (Message("user", query), Message("assistant", item.response))
@@ -143,13 +158,13 @@ def encode_answers(tokenizer: Any, prompt: Prompt) -> Answers:
 
     Args:
         tokenizer: A fast Hugging Face tokenizer.
-        prompt: A prompt with options.
+        prompt: A prompt; without options there is nothing to choose and the answer is free text.
 
     Raises:
-        InputError: No options, two options that read the same, or no way to end a turn.
+        InputError: Two options that read the same, or no way to end a turn.
     """
     if not prompt.options:
-        raise InputError("no options to choose among", where=f"prompt {prompt.id}", do="use a rating template")
+        return Answers(encode(tokenizer, prompt), (), (), ())
     laid, coded, starts = [], [], []
     for option in prompt.options:
         said = replace(prompt, messages=(*prompt.messages, Message("assistant", option.label)))

@@ -21,13 +21,14 @@ from vprobe.types import (
     ProfileRow,
     Response,
     RunInfo,
+    ScaleRow,
     ScoreRow,
     TruthRow,
 )
 
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
-    "steering", "map", "claims", "conditions", "truth",
+    "steering", "map", "claims", "conditions", "truth", "scales", "generation",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -58,6 +59,7 @@ class Tables:
         responses: Rows of `responses`.
         claims: Rows of `claims`.
         conditions: Rows of `conditions`.
+        scales: Rows of `scales`.
         truth: What was planted; empty unless something was.
         effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
@@ -74,6 +76,7 @@ class Tables:
     responses: tuple[Response, ...] = ()
     claims: tuple[ClaimRow, ...] = ()
     conditions: tuple[ConditionRow, ...] = ()
+    scales: tuple[ScaleRow, ...] = ()
     truth: Truth = NONE
     effects: tuple[Effect, ...] = ()
     recorded: bool = False
@@ -138,6 +141,7 @@ def read(folder: Path) -> Tables:
         responses=rows("responses", Response),
         claims=rows("claims", ClaimRow),
         conditions=rows("conditions", ConditionRow),
+        scales=rows("scales", ScaleRow),
         truth=Truth(rows("truth", TruthRow)),
         effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),

@@ -5,6 +5,7 @@ Axis names in shapes: sample item site layer position d_model value option draw 
 
 from __future__ import annotations
 
+from vprobe.types._answers import AnswerTable, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
 from vprobe.types._inside import POINTS, STEER_POSITIONS, Activations, Direction, ModelInfo, Operation, Site, Steering
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
@@ -13,6 +14,7 @@ from vprobe.types._rows import (
     ClaimRow,
     ConditionRow,
     DoseRow,
+    GenerationRow,
     MapPoint,
     ProfileRow,
     ScoreRow,
@@ -28,6 +30,7 @@ __all__ = [
     "STEER_POSITIONS",
     "Activations",
     "Agreement",
+    "AnswerTable",
     "Answers",
     "Benchmark",
     "ClaimRow",
@@ -37,7 +40,9 @@ __all__ = [
     "DoseRow",
     "Fold",
     "Generation",
+    "GenerationRow",
     "Item",
+    "Kind",
     "Loading",
     "MapPoint",
     "Mark",
@@ -50,6 +55,7 @@ __all__ = [
     "Reliability",
     "Response",
     "RunInfo",
+    "ScaleRow",
     "ScoreRow",
     "Scores",
     "Site",

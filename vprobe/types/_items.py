@@ -52,7 +52,7 @@ class Item:
         form: Which wording of a template fits, such as "scenario" or "message".
         title: Title of the query, may be empty.
         text: The query.
-        response: The response to it.
+        response: The response to it; empty when it is whatever the model itself answers.
         loadings: One per value that is known.
         n_raters: People who rated the item; 0 when nobody did.
         keying: +1, or -1 for an item whose agreement speaks against its value.
@@ -60,7 +60,7 @@ class Item:
         licence: Licence of the text.
 
     Raises:
-        InputError: Empty text or response, a value named twice, keying other than +1 or -1.
+        InputError: Empty text, a value named twice, keying other than +1 or -1.
     """
 
     id: str
@@ -78,8 +78,8 @@ class Item:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        if not self.text.strip() or not self.response.strip():
-            raise InputError("empty query or response", where=f"item {self.id}", expected="some text in both")
+        if not self.text.strip():
+            raise InputError("empty query", where=f"item {self.id}", expected="some text")
         if self.keying not in (1, -1):
             raise InputError(f"keying {self.keying}", where=f"item {self.id}", expected="+1 or -1")
         seen = [loading.value for loading in self.loadings]
@@ -95,11 +95,13 @@ class Item:
 class Template:
     """One wording of the question put to a model about an item, for one form of item.
 
+    A form may be that of one item alone, where items differ in their options.
+
     Args:
         name: Version name, such as "v1_reversed"; templates of one name differ only by form.
         form: The item form it is for.
         text: User message with `{title}`, `{text}` and `{content}` (the response) to be replaced.
-        options: Answers in the order shown.
+        options: Answers in the order shown; empty where the answer is free text.
     """
 
     name: str

@@ -171,6 +171,27 @@ class TruthRow:
 
 
 @dataclass(frozen=True)
+class GenerationRow:
+    """How likely a model finds one response to a query.
+
+    Args:
+        item_id: The response.
+        group: Its query.
+        source: Where the query came from.
+        logprob: Natural log-probability of the response, end of turn included; tokens all responses share left out.
+        n_tokens: Tokens it is the sum of.
+        score: Log-probability per token, standardised over the query's responses; NaN when they are all alike.
+    """
+
+    item_id: str
+    group: str
+    source: str
+    logprob: float
+    n_tokens: int
+    score: float
+
+
+@dataclass(frozen=True)
 class MapPoint:
     """One response on the two-dimensional map of activations; a picture, not evidence.
 

@@ -1,0 +1,80 @@
+"""`score`: an instrument's own scoring rule, on what a model answered or on answers somebody already has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from vprobe import activations, generation, prompts, scoring
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.pipeline._common import Tell
+from vprobe.types import Benchmark, Count, GenerationRow, Response, ScaleRow
+
+EXPECTED, SPOKEN = "option probabilities", "its words"
+"""The two read-outs of one answer: the mean rating under the option probabilities, and the parsed text."""
+
+
+def scales(
+    found: Sequence[Benchmark], answers: Sequence[Response], *, respondent: str, folder: Path | None
+) -> tuple[ScaleRow, ...]:
+    """Score a model's answers by the rule of each instrument that has one, once for every read-out it has.
+
+    Args:
+        found: Benchmarks it was asked.
+        answers: Its answers to all of them.
+        respondent: Name it goes by.
+        folder: The benchmarks' data; the user's cache when None.
+    """
+    out: list[ScaleRow] = []
+    for one in found:
+        mine = [answer for answer in answers if answer.item_id in {item.id for item in one.items}]
+        if one.name not in scoring.names() or not mine:
+            continue
+        free = all(answer.logprobs is None for answer in mine)
+        spoken = any(answer.text is not None for answer in mine)
+        for readout, wanted in ((EXPECTED, not free), (SPOKEN, spoken)):
+            if wanted:
+                table = scoring.as_answers(mine, respondent=respondent, greedy=readout == SPOKEN)
+                rows = scoring.score(one.name, table, folder=folder)
+                out += [replace(row, readout=readout) for row in rows]
+    return tuple(out)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The generation read-out of a model: log-probabilities, the scores made of them, and what was left out."""
+
+    rows: tuple[GenerationRow, ...]
+    scales: tuple[ScaleRow, ...]
+    counts: tuple[Count, ...]
+
+
+def generated(found: Sequence[Benchmark], backend: Backend, config: RunConfig, *, tell: Tell) -> Generated:
+    """Take the log-probability of every response given its query, and score values by it.
+
+    Args:
+        found: Benchmarks.
+        backend: The model.
+        config: Policy for what is too long, batch size and seed.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        InputError: A query without responses to compare.
+        ModelError: No query fits the model's context.
+    """
+    rows, scored, counts = [], [], []
+    for one in found:
+        asked = generation.ask(one)
+        encoded = [prompts.encode_answers(backend.tokenizer, prompt) for prompt in asked]
+        fit = activations.fits(asked, encoded, backend.info.context, policy=config.too_long, stage=generation.STAGE)
+        mine = generation.collect(
+            backend, one, [asked[i] for i in fit.kept], [encoded[i] for i in fit.kept],
+            batch_tokens=config.batch_tokens, progress=partial(tell, generation.STAGE),
+        )  # fmt: skip
+        rows += mine
+        scored += generation.profile(mine, one, respondent=backend.info.name, seed=config.seed)
+        counts += fit.counts
+    return Generated(tuple(rows), tuple(scored), tuple(counts))

@@ -1,0 +1,96 @@
+"""Instruments' scoring rules: answers in, scale scores out. One file each, named as its benchmark.
+
+A rule is a plug-in file with:
+
+    KIND: str                       kind of its scores, see `types.ScaleRow`
+    RULES: tuple[str, ...]          names of its rules, the default first
+    ITEM_COLUMNS: tuple[str, ...]   columns of an answer file that name an item; joined by "-" they are its id
+    SCALE: tuple[float, float]      lowest and highest number an answer may be
+    known(folder) -> tuple[str, ...]                item ids it can score
+    parse(text, version, item_id) -> float          what an answer in words says; NaN where it says nothing usable
+    score(answers, *, rule, folder) -> tuple[ScaleRow, ...]
+
+Answers come from a file (`read`) or from a model (`vprobe rate`); a rule cannot tell which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from vprobe import registry
+from vprobe.errors import InputError, unknown
+from vprobe.scoring._model import as_answers
+from vprobe.scoring._read import Unread, read_answers, unread
+from vprobe.scoring._shape import nested
+from vprobe.types import AnswerTable, ScaleRow
+
+__all__ = ["Unread", "as_answers", "kinds", "names", "nested", "plug_in", "read", "rules", "score", "unread"]
+
+
+def names() -> tuple[str, ...]:
+    """List the instruments that can be scored, sorted by name."""
+    return registry.names("vprobe.scoring")
+
+
+def rules(name: str) -> tuple[str, ...]:
+    """List an instrument's scoring rules, the default first.
+
+    Raises:
+        InputError: The name is not known; the nearest is named.
+    """
+    return tuple(plug_in(name).RULES)
+
+
+def read(name: str, path: Path, *, folder: Path | None = None) -> AnswerTable:
+    """Read somebody's answers to an instrument from a CSV file, parsing those in words by the instrument's own rule.
+
+    Args:
+        name: Instrument, such as "value-portrait".
+        path: CSV with a header: `model`, `version` (optional), the instrument's item columns, and `raw_response` or
+            `numeric_response`. UTF-8 with or without BOM, any line ends, `.gz` too.
+        folder: The instrument's data; the user's cache when None.
+
+    Raises:
+        InputError: Not a readable CSV, a missing column, an unknown item, a row twice or a number off the scale; the
+            line is named.
+    """
+    plug = plug_in(name)
+    return read_answers(path, plug.ITEM_COLUMNS, plug.known(folder), plug.parse, plug.SCALE, instrument=name)
+
+
+def score(name: str, answers: AnswerTable, *, rule: str = "", folder: Path | None = None) -> tuple[ScaleRow, ...]:
+    """Score answers by an instrument's rule.
+
+    Args:
+        name: Instrument, such as "svo".
+        answers: From `read` or `as_answers`.
+        rule: One of `rules(name)`; the first when empty.
+        folder: The instrument's data; the user's cache when None.
+
+    Raises:
+        InputError: Unknown instrument or rule (the nearest is named), or no answers.
+        DataError: The instrument's data are missing.
+    """
+    plug = plug_in(name)
+    rule = rule or plug.RULES[0]
+    if rule not in plug.RULES:
+        raise unknown("rule", rule, plug.RULES, where=f"instrument {name}")
+    if not len(answers.number):
+        raise InputError("no answers", where=f"instrument {name}", expected="at least one row")
+    return tuple(plug.score(answers, rule=rule, folder=folder))
+
+
+def kinds(found: Sequence[ScaleRow]) -> tuple[str, ...]:
+    """Return the kinds among scores, each once; a table of several is never averaged over them."""
+    return tuple(dict.fromkeys(row.kind for row in found))
+
+
+def plug_in(name: str) -> ModuleType:
+    """Return the file of an instrument's scoring rule.
+
+    Raises:
+        InputError: The name is not known; the nearest is named.
+    """
+    return registry.load("vprobe.scoring", name, kind="instrument")
