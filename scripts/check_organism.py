@@ -311,7 +311,7 @@ def studied(name: str, seed: int) -> tuple[bool, str]:
     kinds = NEEDED.get(world.name, GOOD)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        drawn = organism.draw(104, seed=2000 + seed, labels=world.labels, codes=world.codes)
+        drawn = organism.draw(104, seed=2000 + seed, labels=world.labels, codes=world.codes, alone=world.alone)
         (work / "items").mkdir()
         planted.write(work / "items" / "planted.json", drawn.records, drawn.reliability)
         sites = dict.fromkeys((world.site.replace(".", ":"), "resid_post:1"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from vprobe import claims, directions, splits
 from vprobe.claims import Level
+from vprobe.claims import reading as reading_claims
 from vprobe.claims.reading import Reading
 from vprobe.errors import RefusedError
 from vprobe.types import Agreement, DoseRow
@@ -267,3 +268,24 @@ def test_both_outermost_doses_must_reach_the_level_and_values_are_one_family():
     assert all(row.made for row in causal(three))
     assert not causal(sweep(GOOD, math.nan))[0].made
     assert causal([row for row in rows if row.arm == "baseline"]) == ()
+
+
+def mentioned(seed: int) -> Reading:
+    """Activations that say which values a text mentions, and labels whose sign no activation tells."""
+    rng = np.random.default_rng(seed)
+    said = (rng.random((300, 3)) < 0.15).astype(float)
+    x = np.column_stack([said, 0.3 * rng.standard_normal((300, 5))])
+    y = said * rng.choice((-1.0, 1.0), size=said.shape) + 0.05 * rng.standard_normal(said.shape)
+    groups = tuple(f"q{i // 5}" for i in range(300))
+    folds = splits.by_group(groups, seed=0)
+    return Reading(x, y, groups, folds, ("power", "hedonism", "security"), "covariance", "resid_post.0")
+
+
+def test_a_mention_that_tells_no_sign_is_not_decodable_though_shuffled_labels_alone_would_say_so(monkeypatch) -> None:
+    def rate() -> float:
+        found = [claims.decodable(mentioned(seed), Level(0.05, 60, seed)).rows for seed in range(60)]
+        return float(np.mean([any(row.made for row in rows) for rows in found]))
+
+    assert rate() <= 0.12  # at most 7 of 60 at .05: p < .02 when the level holds
+    monkeypatch.setattr(reading_claims, "NULLS", reading_claims.NULLS[:1])
+    assert rate() >= 0.2

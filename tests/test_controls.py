@@ -76,3 +76,21 @@ def test_matched_directions_are_as_concentrated_as_the_activations_and_isotropic
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0)
         cosines = (found @ found.T)[np.triu_indices(300, 1)]
         assert cosines.std() == pytest.approx(target, rel=0.25)  # the formula is for ratios of means
+
+
+def test_turned_signs_keep_every_labels_size_its_query_mean_and_the_ties_between_values() -> None:
+    rng = np.random.default_rng(0)
+    y, groups = rng.standard_normal((12, 3)), np.repeat(np.arange(4), 3)
+    y[5, 1] = np.nan
+    found = controls.flip_labels(y, groups, draws=40, seed=1)
+    centred = stats.centre(y, groups)
+    for draw in found:
+        np.testing.assert_allclose(np.abs(stats.centre(draw, groups)), np.abs(centred), atol=1e-12)
+        np.testing.assert_allclose(draw - stats.centre(draw, groups), y - centred, atol=1e-12)
+    turned = np.array(
+        [[np.sign((draw - y + centred)[g * 3, 0] / centred[g * 3, 0]) for g in range(4)] for draw in found]
+    )
+    assert set(np.unique(turned)) == {-1.0, 1.0}
+    assert abs(turned.mean()) < 0.3 and len({tuple(row) for row in turned}) > 8
+    both = stats.centre(found[:, :, 0].T, groups) * stats.centre(found[:, :, 2].T, groups)
+    np.testing.assert_allclose(both, (centred[:, [0]] * centred[:, [2]]).repeat(40, axis=1), atol=1e-12)

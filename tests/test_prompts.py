@@ -349,7 +349,7 @@ LETTERS = tuple(Option(letter, float(i)) for i, letter in enumerate("ABCDEFGHI",
         ("B", 2), ("b", 2), ('"B"', 2), ("(C)", 3), ("**D**", 4), ("B. I receive 85", 2), ("E: I receive", 5),
         ("Option F", 6), ("The answer is G.", 7), ("Answer: H", 8), (" I ", 9), ("I", 9), ("I.", 9), ("A)", 1),
         ("I think B", None), ("A fair split", None), ("Because", None), ("J", None), ("", None), ("85 and 15", None),
-        ("I receive 85", None),
+        ("I receive 85", None), ("I'd rather not", None),
     ],
 )  # fmt: skip
 def test_a_letter_is_an_answer_only_where_it_stands_alone_at_the_opening(text, rating) -> None:

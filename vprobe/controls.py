@@ -29,6 +29,29 @@ def shuffle_labels(
     return y[_orders(groups, draws, seed, exchange=True)]
 
 
+def flip_labels(
+    y: Float[np.ndarray, "sample value"], groups: stats.Groups, *, draws: int, seed: int
+) -> Float[np.ndarray, "draw sample value"]:
+    """Turn the signs of whole queries' labels, all values alike, around each query's mean.
+
+    Shuffling makes every label fit every text. Where texts that mention a value have labels far from zero and others do
+    not, that makes chance look smaller than it is, though the mention tells no sign. Turned signs leave each label's
+    size with its text and take only the sign away.
+
+    Args:
+        y: Labels.
+        groups: The query of each sample.
+        draws: How many copies.
+        seed: Seed of the signs.
+
+    Source: Cameron, Gelbach & Miller (2008), Rev. Econ. Stat. 90, 414-427 (wild cluster bootstrap, Rademacher weights).
+    """
+    code = stats.codes(groups)
+    off = stats.centre(y, groups)
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(draws, int(code.max()) + 1))
+    return (y - off) + signs[:, code, None] * off
+
+
 def shuffle_ratings(
     r: Float[np.ndarray, " sample"], groups: stats.Groups, *, draws: int, seed: int
 ) -> Float[np.ndarray, "draw sample"]:

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from vprobe import registry
 from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing, require
+from vprobe.benchmarks._demographics import Demographic, demographics
 from vprobe.benchmarks._shipped import Persona, Stem, personas, stems
 from vprobe.errors import InputError
 from vprobe.types import Benchmark
 
 __all__ = [
     "DataEntry",
+    "Demographic",
     "Persona",
     "Stem",
     "cache_folder",
+    "demographics",
     "folder",
     "get",
     "listing",

@@ -26,7 +26,7 @@ class DataEntry:
         licence: Under which terms it may be used.
         citation: How to cite it.
         folder: Where its files are, or would go.
-        state: "complete", "incomplete" or "absent".
+        state: "complete", "incomplete", "absent" or "yours" (the user supplies the wording).
         n_good: Files that are there and have the pinned bytes.
         n_files: Files it consists of.
         size: Bytes when complete.
@@ -38,7 +38,7 @@ class DataEntry:
     licence: str
     citation: str
     folder: Path
-    state: Literal["complete", "incomplete", "absent"]
+    state: Literal["complete", "incomplete", "absent", "yours"]
     n_good: int
     n_files: int
     size: int
@@ -87,6 +87,12 @@ def get(
                 f"{data.name} ships with vprobe", where="--from", do="leave --from out; it is ready to use"
             )
         return folder
+    if not data.files:
+        raise DataError(
+            f"the wording of {data.name} is yours to supply", where="vprobe data get",
+            expected=f"a folder with {data.name.replace('-', '_')}.csv in it, named by --data",
+            do=f"licence: {data.licence}",
+        )  # fmt: skip
     if source is not None:
         _import(data, source, folder, progress)
         return folder
@@ -171,7 +177,6 @@ def _import(data: DataSet, source: Path, folder: Path, progress: Progress | None
 
 def _entry(data: DataSet) -> DataEntry:
     folder = data_folder(data)
-    total = len(data.files) or 1
     good = 1 if data.shipped else sum(not problem(folder / one.path, one) for one in data.files)
     return DataEntry(
         name=data.name,
@@ -179,9 +184,17 @@ def _entry(data: DataSet) -> DataEntry:
         licence=data.licence,
         citation=data.citation,
         folder=folder,
-        state="complete" if good == total else "incomplete" if good else "absent",
+        state=_state(data, good),
         n_good=good,
-        n_files=total,
+        n_files=len(data.files) + (data.shipped is not None),
         size=data.size,
         shipped=data.shipped is not None,
     )
+
+
+def _state(data: DataSet, good: int) -> Literal["complete", "incomplete", "absent", "yours"]:
+    if not data.files and not data.shipped:
+        return "yours"
+    if good == (len(data.files) or 1):
+        return "complete"
+    return "incomplete" if good else "absent"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ BETWEEN = 0.5
 """Share of label variance between queries beyond which a refusal names a query leak."""
 CHUNK = 250
 """Null draws fitted at once."""
+NULLS = (controls.shuffle_labels, controls.flip_labels)
+"""A reading claim must beat both."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class Decoded:
 def decodable(
     read: Reading, level: Level, *, others: Sequence[Reading] = (), searched: Sequence[Reading] = ()
 ) -> Decoded:
-    """Claim that labels can be told from activations: held-out r beyond label rows shuffled jointly, probes refitted.
+    """Claim that labels can be told from activations: held-out r beyond two nulls, probes refitted on every draw.
+
+    One shuffles label rows jointly, the other turns the signs of whole queries' labels; the larger p counts. The first
+    alone claims too much where a label's size, not its sign, goes with the words.
 
     Args:
         read: Activations, labels and folds.
@@ -86,18 +91,22 @@ def held_out(read: Reading, seed: int) -> Decoded:
 
 def _tested(read: Reading, level: Level, searched: Sequence[Reading] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return held-out scores, their r and family-wise p over values and over the sites searched."""
-    held, null = _drawn(read, level)
-    r = stats.within_r(held, read.y, read.groups)
-    every = np.concatenate([null, *(_drawn(other, level)[1] for other in searched)], axis=1)
-    largest = np.where(np.isfinite(every), every, -np.inf).max(axis=1, keepdims=True)
-    p = stats.permutation_p(r, np.repeat(np.where(np.isfinite(largest), largest, np.nan), len(r), axis=1))
+    held, r, p = np.empty(0), np.empty(0), np.empty(0)
+    for null_of in NULLS:
+        held, null = _drawn(read, level, null_of)
+        r = stats.within_r(held, read.y, read.groups)
+        every = np.concatenate([null, *(_drawn(other, level, null_of)[1] for other in searched)], axis=1)
+        largest = np.where(np.isfinite(every), every, -np.inf).max(axis=1, keepdims=True)
+        largest = np.where(np.isfinite(largest), largest, np.nan)
+        found = stats.permutation_p(r, np.repeat(largest, len(r), axis=1))
+        p = found if not len(p) else np.maximum(p, found)
     return held, r, p
 
 
-def _drawn(read: Reading, level: Level) -> tuple[np.ndarray, np.ndarray]:
-    """Return held-out scores, and the r of probes refitted on label rows shuffled jointly."""
+def _drawn(read: Reading, level: Level, null_of: Callable[..., np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return held-out scores, and the r of probes refitted on labels that a null has made."""
     k = len(read.values)
-    shuffled = controls.shuffle_labels(read.y, read.groups, draws=level.draws, seed=level.seed)
+    shuffled = null_of(read.y, read.groups, draws=level.draws, seed=level.seed)
     held, null = np.empty(read.y.shape), []
     for start in range(0, level.draws, CHUNK):
         part = shuffled[start : start + CHUNK]
@@ -168,7 +177,7 @@ def beyond_text(
     lengths: Float[np.ndarray, "sample part"],
     words: Float[np.ndarray, "sample value"],
 ) -> tuple[ClaimRow, ...]:
-    """Claim that a probe tells more than words and length do: partial r beyond shuffled residual labels, refitted.
+    """Claim that a probe tells more than words and length do: partial r beyond both nulls of the residual labels.
 
     Args:
         decoded: Held-out scores.
@@ -181,11 +190,11 @@ def beyond_text(
     """
     covariates = [np.column_stack([lengths, words[:, i]]) for i in range(len(read.values))]
     r = _partial_r(decoded.scores, read.y, covariates, read.groups)
-    null = _reduced_null(read, covariates, level)
-    p = stats.max_t_p(r, null)
+    nulls = [_reduced_null(read, covariates, level, null_of) for null_of in NULLS]
+    p = np.max([stats.max_t_p(r, null) for null in nulls], axis=0)
     plain = stats.within_r(decoded.scores, read.y, read.groups)
     by_length = _partial_r(decoded.scores, read.y, [lengths] * len(read.values), read.groups)
-    chance = np.quantile(np.nan_to_num(null), 0.95, axis=0)
+    chance = np.max([np.quantile(np.nan_to_num(null), 0.95, axis=0) for null in nulls], axis=0)
     rows = []
     for i, value in enumerate(read.values):
         made = bool(np.isfinite(p[i]) and p[i] <= level.alpha)
@@ -200,15 +209,17 @@ def beyond_text(
     return tuple(rows)
 
 
-def _reduced_null(read: Reading, covariates: Sequence[np.ndarray], level: Level) -> np.ndarray:
-    """Return partial r of labels that hold what covariates tell of them and residuals shuffled, probes refitted."""
+def _reduced_null(
+    read: Reading, covariates: Sequence[np.ndarray], level: Level, null_of: Callable[..., np.ndarray]
+) -> np.ndarray:
+    """Return partial r of labels that hold what covariates tell of them and residuals of chance, probes refitted."""
     k = len(read.values)
     told, left = np.zeros(read.y.shape), np.full(read.y.shape, np.nan)
     for i in range(k):
         column = read.y[:, [i]]
         left[:, [i]] = _residuals(column, column, covariates[i], read.groups)[1]
         told[:, i] = read.y[:, i] - left[:, i]
-    mixed = controls.shuffle_labels(left, read.groups, draws=level.draws, seed=level.seed + 1)
+    mixed = null_of(left, read.groups, draws=level.draws, seed=level.seed + 1)
     out = []
     for start in range(0, level.draws, CHUNK):
         y = told + mixed[start : start + CHUNK]

@@ -45,6 +45,7 @@ def listing(as_json: AsJson = None) -> None:
         return
     for entry in entries:
         files = "ships with vprobe" if entry.shipped else f"{entry.n_good} of {entry.n_files} files verified"
+        files = "its wording is yours to supply by --data" if entry.state == "yours" else files
         show.line(f"{entry.name}: {entry.state}, {files}, {entry.size / 1e6:.1f} MB")
         show.line(f"  what     {entry.what}")
         show.line(f"  licence  {entry.licence}")

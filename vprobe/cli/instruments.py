@@ -1,4 +1,4 @@
-"""`vprobe score`: an instrument's scoring rule on answers somebody already has."""
+"""`vprobe score`, `induce` and `demographics`: instruments' own rules, and values and personas given to a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vprobe.cli import show
+from vprobe.cli import options as o
+from vprobe.cli import show, tables
 from vprobe.cli.options import AsJson
 
 Answers = Annotated[
@@ -35,8 +36,96 @@ def score(
         found: dict[str, Any] = scoring.nested(rows)
         show.print_json({"scores": found, "unread": [vars(one) for one in left]} if explain else found)
         return
-    show.scales(rows)
+    tables.scales(rows)
     show.line(f"{len(left)} of {len(read.number)} answers could not be read" + ("." if explain else "; see --explain."))
     for one in left if explain else ():
         where = f"row {one.line}: {one.respondent} {one.version} {one.item_id}"
         show.line(f"  {where}: {one.reason}" + (f": {one.text[:120]!r}" if one.text else ""))
+
+
+def induce(
+    model: o.Model = None,
+    out: o.Out = None,
+    ways: Annotated[
+        str, typer.Option("--ways", help="How a value is given: word, elaborated, goal, steering; commas between.")
+    ] = "word,elaborated,goal",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder with directions, for steering.", show_default=False)
+    ] = None,
+    strength: Annotated[
+        float, typer.Option("--strength", help="Steering coefficient over the median residual norm.")
+    ] = 0.25,
+    versions: o.Versions = None,
+    greedy: o.Greedy = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Give a model a social value by prompt or by steering, and measure how near its choices come to that value."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "versions": o.split(versions),
+            "greedy": greedy, "steer_method": method, "steer_site": site, "steer_positions": on, "backend": backend,
+            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "too_long": too_long, "seed": seed, "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.induce(config, ways=o.split(ways) or (), directions=run, strength=strength, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        tables.induced(stage.folder)
+
+
+def demographics(
+    model: o.Model = None,
+    out: o.Out = None,
+    benchmark: o.Bench = None,
+    axes: Annotated[
+        str, typer.Option("--axes", help="Such as age,politics; all seven when left out.", show_default=False)
+    ] = "",
+    survey: Annotated[
+        Path | None,
+        typer.Option("--ess", help="European Social Survey file (CSV) to compare with.", show_default=False),
+    ] = None,
+    versions: o.Versions = None,
+    values: o.Values = None,
+    limit: o.Limit = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Measure how far demographic personas move a model's values, beside how groups of people differ."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
+            "versions": o.split(versions), "values": o.split(values), "limit": limit, "backend": backend,
+            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.demographics(config, axes=o.split(axes) or (), survey=survey, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        tables.demographics(stage.folder)

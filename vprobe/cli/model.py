@@ -74,9 +74,9 @@ def rate(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
-            "versions": o.split(versions), "greedy": greedy, "generation": generation, "backend": backend, "revision": revision, "dtype": dtype,
-            "device": device, "batch_tokens": batch_tokens, "limit": limit, "too_long": too_long, "data": data,
-            "seed": seed, "trust_remote_code": trust_remote_code,
+            "versions": o.split(versions), "greedy": greedy, "generation": generation, "backend": backend,
+            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "limit": limit,
+            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
     with show.progress(quiet=bool(as_json)) as tell:

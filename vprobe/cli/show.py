@@ -216,25 +216,6 @@ def claims(run: Path) -> None:
     table(f"what may be said: {level}", ("claim", "value", "", "estimate", "p family", "n", "why not"), rows)
 
 
-def scales(rows: Sequence[Any]) -> None:
-    """Print scale scores: estimate, interval, what was left out, option mass and reliability together."""
-    from vprobe import values
-
-    heads = ("scale", "score", "95 % interval", "before centring", "SD", "n", "unscored", "option mass", "reliability")
-    for key in dict.fromkeys((r.respondent, r.instrument, r.family, r.kind, r.rule, r.readout) for r in rows):
-        mine = [r for r in rows if (r.respondent, r.instrument, r.family, r.kind, r.rule, r.readout) == key]
-        respondent, instrument, family, kind, rule, readout = key
-        lines = [
-            (values.title(r.scale), number(r.estimate), f"{number(r.low)} .. {number(r.high)}", number(r.raw),
-             number(r.spread), str(r.n), str(r.n_unscored), number(r.option_mass), number(r.reliability))
-            for r in mine
-        ]  # fmt: skip
-        table(f"{respondent}: {instrument} {family} ({kind}, rule {rule}" + (f", {readout})" if readout else ")"),
-              heads, lines)  # fmt: skip
-        for what in dict.fromkeys(r.reliability_of for r in mine if r.reliability_of):
-            line(f"reliability: {what}; unit: {mine[0].unit}")
-
-
 def side_by_side(pairs: Sequence[Any], *, as_json: bool | None) -> None:
     """Print base and steered answers beside each other."""
     if as_json:

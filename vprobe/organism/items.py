@@ -22,6 +22,7 @@ _SHARPNESS = 2.0
 LABEL = 0.5
 """Label per unit of true loading: labels are correlations, and noise must not push them beyond 1."""
 _RESPONSES = 5
+ALONE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def latent(n: int, rng: np.random.Generator) -> Float[np.ndarray, "sample value"
 
 def draw(
     n_queries: int, *, seed: int, reliability: float = 0.8, half: str = "AB", labels: str = "true",
-    codes: Sequence[Sequence[float]] | None = None,
+    codes: Sequence[Sequence[float]] | None = None, alone: float = ALONE_SHARE,
 ) -> Drawn:  # fmt: skip
     """Draw queries with five responses each, their true loadings and labels with noise.
 
@@ -65,6 +66,8 @@ def draw(
         labels: What labels hold beside noise: "true" loadings, "random" numbers, "query" (one number for all
             responses to a query) or "length" of the response.
         codes: Per value what its key words load on; itself when None.
+        alone: Share of sentences that speak of one value alone. Their words tell how many values are spoken for rather
+            than against, whatever their order; with 0 every sentence sets one value over another, and no words do.
 
     Raises:
         InputError: No queries, a reliability outside 0 to 1, or an unknown half or kind of label.
@@ -80,7 +83,7 @@ def draw(
     wants = latent(n_queries * _RESPONSES, rng) * _SHARPNESS
     texts, counts = [], np.zeros((len(wants), 10))
     for row, want in enumerate(wants):
-        text, counts[row] = _response(want, pools, rng)
+        text, counts[row] = _response(want, pools, alone, rng)
         texts.append(text)
     queries = [_query(rng) for _ in range(n_queries)]
     loadings = counts @ table
@@ -139,12 +142,14 @@ class _Writer:
         return (self.signs[0] - self.signs[1]) / len(self.used)
 
 
-def _response(want: np.ndarray, pools: list[list[lexicon.Phrase]], rng: np.random.Generator) -> tuple[str, np.ndarray]:
+def _response(
+    want: np.ndarray, pools: list[list[lexicon.Phrase]], alone: float, rng: np.random.Generator
+) -> tuple[str, np.ndarray]:
     """Write two sentences, each for one phrase over another, or about one alone; maybe a filler between."""
     writer = _Writer(want, pools, rng)
     sentences = []
     for _ in range(2):
-        if rng.random() < 0.6:
+        if rng.random() < 1.0 - alone:
             sentences.append(writer.sentence(lexicon.CONSTRUCTIONS, {"x": 1.0, "y": -1.0}))
         else:
             sign = int(rng.integers(2))

@@ -8,6 +8,7 @@ import numpy as np
 
 from vprobe.errors import unknown
 from vprobe.organism._encoder import World as Switches
+from vprobe.organism.items import ALONE_SHARE
 from vprobe.values import ANGLES, SCHWARTZ
 
 
@@ -37,6 +38,7 @@ class World:
         what: What is so in it.
         labels: What labels hold, see `items.draw`.
         codes: Per value what its key words load on.
+        alone: Share of sentences about one value alone, see `items.draw`.
         switches: Of the encoder.
         site: Where a study of this world reads.
         method: Direction method of a study of this world.
@@ -48,6 +50,7 @@ class World:
     what: str
     labels: str = "true"
     codes: tuple[tuple[float, ...], ...] = tuple(tuple(row) for row in np.eye(10))
+    alone: float = ALONE_SHARE
     switches: Switches = field(default_factory=Switches)
     site: str = "resid_post.1"
     method: str = "partial"
@@ -67,8 +70,8 @@ WORLDS = (
           reason="acquiescence"),
     World("W4", "what is said is kept where nothing reads it", switches=Switches(aside=True), refused="causal",
           reason="decodable, not causal"),
-    World("W5", "at the layer chosen only word order holds the values", site="resid_mid.0", refused="decodable",
-          reason="another site"),
+    World("W5", "at the layer chosen only word order holds the values", alone=0.0, site="resid_mid.0",
+          method="covariance", refused="decodable", reason="another site"),
     World("W6", "labels follow the length of the response", labels="length", method="covariance",
           refused="beyond text", reason="length"),
     World("W7", "values are unique, and only labels form a circle", refused="circle", reason="inherited"),

@@ -10,7 +10,9 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
+from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._find import probe
+from vprobe.pipeline._induce import induce
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
@@ -24,8 +26,10 @@ __all__ = [
     "as_claimed",
     "claims",
     "demo",
+    "demographics",
     "direction",
     "extract",
+    "induce",
     "model_path",
     "personas",
     "probe",
@@ -105,7 +109,7 @@ def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -
 
 def _items_of(world: organism.World, seed: int) -> str:
     """Draw a world's items into the user's cache."""
-    drawn = organism.draw(DEMO_QUERIES, seed=seed, labels=world.labels, codes=world.codes)
+    drawn = organism.draw(DEMO_QUERIES, seed=seed, labels=world.labels, codes=world.codes, alone=world.alone)
     folder = benchmarks.cache_folder() / "items" / f"{world.name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     planted.write(folder / "planted.json", drawn.records, drawn.reliability)

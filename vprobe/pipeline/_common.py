@@ -56,6 +56,8 @@ FIELDS = (
         "personas",
         (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
     ),
+    ("demographics", (*MODEL, "versions", "values", "limit", "seed")),
+    ("induce", (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "seed")),
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip
 """Settings each stage uses; a stage's record holds these and no others."""

@@ -226,7 +226,9 @@ def same_ratings(folder: Path, old: Sequence[Response], asked: Sequence[Prompt],
     """
     if not old:
         return
-    if {a.prompt_id for a in old} != {p.id for p in asked} or any(a.text is not None for a in old if a.ratings) != greedy:
+    if {a.prompt_id for a in old} != {p.id for p in asked} or any(
+        a.text is not None for a in old if a.ratings
+    ) != greedy:
         raise StoreError(
             f"this run holds {len(old)} ratings of other settings; nothing was deleted",
             where=str(folder),

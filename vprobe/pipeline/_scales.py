@@ -37,7 +37,8 @@ def scales(
         spoken = any(answer.text is not None for answer in mine)
         for readout, wanted in ((EXPECTED, not free), (SPOKEN, spoken)):
             if wanted:
-                table = scoring.as_answers(mine, respondent=respondent, greedy=readout == SPOKEN)
+                parse = scoring.plug_in(one.name).parse if readout == SPOKEN else None
+                table = scoring.as_answers(mine, respondent=respondent, parse=parse)
                 rows = scoring.score(one.name, table, folder=folder)
                 out += [replace(row, readout=readout) for row in rows]
     return tuple(out)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vprobe.types import Option
 
 NO_LABEL = "no label in the answer"
-_LETTER = r"^\W*(?:(?:the\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?([A-Za-z])(?:\W*$|[.:)\]\"'*]|\s+\W)"
+_LETTER = r"^\W*(?:(?:the\s+)?(?:answer|option|choice)(?:\s+is)?\W*)?([A-Za-z])(?:\W*$|[.:)\]\"*]|\s+\W)"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from vprobe import values as words
 from vprobe.report import style
 from vprobe.report.grids import Grid
+from vprobe.report.parts import Panel, Section
 from vprobe.report.wording import SPACE, interval, number, share, tick
 from vprobe.types import ScaleRow
 
@@ -38,6 +39,29 @@ def panels(rows: Sequence[ScaleRow]) -> tuple[tuple[ScaleRow, ...], ...]:
         if len(part) > 2
         and all(row.scale in words.NAMES for row in part)
         and any(math.isfinite(row.estimate) for row in part)
+    )
+
+
+def section(rows: Sequence[ScaleRow]) -> Section:
+    """Return the part of the page on instrument scores.
+
+    Args:
+        rows: All scores of a run.
+    """
+    kinds = {row.kind for row in rows}
+    said = "; ".join(f"{kind.replace('_', '-')}: {what}" for kind, what in KINDS if kind in kinds)
+    caption = (
+        "Dot: score by the instrument's own rule; bar: 95 % interval over queries. A score is relative to the same "
+        "model's other answers, so zero is not a human mean."
+    )
+    return Section(
+        "instruments",
+        "What the instruments say",
+        "This shows the scores each instrument's own rule gives to this model's answers. Look at option mass and "
+        "reliability first: a score made of options the model never meant to give says little. Kinds of score are kept "
+        f"apart ({said}).",
+        (Panel(draw(rows), caption),) if panels(rows) else (),
+        grids(rows),
     )
 
 

@@ -32,7 +32,7 @@ def build(tables: Tables) -> tuple[Section, ...]:
     """Return every section after the headline, in the order of the report."""
     said = (_claims,) if tables.claims else ()
     across = (_conditions,) if tables.conditions else ()
-    scored = (_instruments,) if tables.scales else ()
+    scored = (_scores,) if tables.scales else ()
     parts = (*said, _layers, _profile, *scored, _circle, _agreement, *across, _doses, _map, _counts, _provenance)
     return tuple(part(tables) for part in parts)
 
@@ -107,23 +107,8 @@ def _layers(tables: Tables) -> Section:
     )
 
 
-def _instruments(tables: Tables) -> Section:
-    kinds = {row.kind for row in tables.scales}
-    said = "; ".join(f"{kind.replace('_', '-')}: {what}" for kind, what in instruments.KINDS if kind in kinds)
-    caption = (
-        "Dot: score by the instrument's own rule; bar: 95 % interval over queries. A score is relative to the same "
-        "model's other answers, so zero is not a human mean."
-    )
-    drawn = bool(instruments.panels(tables.scales))
-    return Section(
-        "instruments",
-        "What the instruments say",
-        "This shows the scores each instrument's own rule gives to this model's answers. Look at option mass and "
-        "reliability first: a score made of options the model never meant to give says little. Kinds of score are kept "
-        f"apart ({said}).",
-        (Panel(instruments.draw(tables.scales), caption),) if drawn else (),
-        instruments.grids(tables.scales),
-    )
+def _scores(tables: Tables) -> Section:
+    return instruments.section(tables.scales)
 
 
 def _profile_commands(tables: Tables) -> tuple[str, ...]:

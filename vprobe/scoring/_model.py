@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vprobe.types import AnswerTable, Response
 
+Parse = Callable[[str, str, str], float]
 
-def as_answers(responses: Sequence[Response], *, respondent: str, greedy: bool = False) -> AnswerTable:
+
+def as_answers(responses: Sequence[Response], *, respondent: str, parse: Parse | None = None) -> AnswerTable:
     """Return a model's answers as a table.
 
     Args:
         responses: Its answers.
         respondent: Name it goes by.
-        greedy: Take what it said in words instead of the mean of its option probabilities.
+        parse: Take what it said in words, read by an instrument's rule, `plug_in(name).parse`; the mean of its option
+            probabilities when None.
     """
     versions = tuple(dict.fromkeys(one.template for one in responses))
     items = tuple(dict.fromkeys(one.item_id for one in responses))
     at_version, at_item = ({name: i for i, name in enumerate(names)} for names in (versions, items))
-    spoken = [math.nan if one.rating is None else one.rating for one in responses]
+    numbers = [one.expected if parse is None else _spoken(one, parse) for one in responses]
     return AnswerTable(
         respondents=(respondent,),
         versions=versions,
@@ -29,8 +32,12 @@ def as_answers(responses: Sequence[Response], *, respondent: str, greedy: bool =
         respondent=np.zeros(len(responses), np.int64),
         version=np.array([at_version[one.template] for one in responses], np.int64),
         item=np.array([at_item[one.item_id] for one in responses], np.int64),
-        number=np.array(spoken if greedy else [one.expected for one in responses], np.float64),
+        number=np.array(numbers, np.float64),
         mass=np.array([one.option_mass for one in responses], np.float64),
         texts=tuple(one.text or "" for one in responses),
         line=np.zeros(len(responses), np.int64),
     )
+
+
+def _spoken(one: Response, parse: Parse) -> float:
+    return parse(one.text, one.template, one.item_id) if one.text and one.text.strip() else math.nan

@@ -1,0 +1,105 @@
+"""`demographics`: how far a persona's age, politics and so on move a model's values, and whether people differ so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import benchmarks, ess, prompts, responses, scores, store
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.errors import unknown
+from vprobe.pipeline._common import Stage, Tell, chosen_values, info, join, load_backend, load_benchmarks, quiet
+from vprobe.pipeline._read import Asked, ask, fitting
+from vprobe.types import Benchmark, Prompt
+
+TAG = 0.3
+"""A response speaks for a value where its human loading is above this; items keyed by hand go by their key."""
+NOBODY = "nobody"
+"""Name of the condition without a persona."""
+
+
+def demographics(
+    config: RunConfig,
+    *,
+    axes: Sequence[str] = (),
+    survey: Path | None = None,
+    backend: Backend | None = None,
+    tell: Tell = quiet,
+) -> Stage:
+    """Rate the same items without a persona and under each, and compare the difference with people's where a survey is.
+
+    Args:
+        config: Model, benchmark, versions, values, limit, output folder and seed.
+        axes: Such as "age" and "politics"; all seven when empty.
+        survey: European Social Survey file of the user's; None compares with nobody.
+        backend: A model already loaded.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: An unknown axis, an unusable survey, or nothing that fits the model's context.
+    """
+    people = ess.groups(ess.read(survey)) if survey else ()
+    known = tuple(dict.fromkeys(one.axis for one in benchmarks.demographics()))
+    for axis in axes:
+        if axis not in known:
+            raise unknown("axis", axis, known, where="--axes")
+    chosen = tuple(one for one in benchmarks.demographics() if not axes or one.axis in axes)
+    folder, found = Path(config.out), load_benchmarks(config)
+    backend = backend or load_backend(config)
+    asked = fitting(backend, _under(chosen, ask(found, config.versions)), config.too_long, "demographics")
+    with store.timed(folder, "demographics", device=backend.device):
+        rows = _effects(backend, asked, chosen, join(found), config, tell)
+        store.save_info(folder, info("demographics", config, backend.info, found, asked.counts), "demographics")
+        store.save_rows(folder, "demographics", rows, ess.Effect)
+        beside = ess.compare(rows, people)
+        if people:
+            store.save_rows(folder, "people", people, ess.GroupRow)
+            store.save_rows(folder, "people_pairs", beside.pairs, ess.PairMatch)
+            store.save_rows(folder, "people_trends", beside.trends, ess.TrendMatch)
+            store.save_rows(folder, "people_axes", beside.axes, ess.AxisMatch)
+    facts = (
+        ("model", backend.info.name),
+        ("personas", len(chosen)),
+        ("items under each", len({prompt.item_id for prompt in asked.prompts})),
+        *((f"same sign as people, {one.axis}", one.same_sign) for one in beside.axes),
+    )
+    return Stage("demographics", folder, facts, asked.counts)
+
+
+def _under(chosen: Sequence[benchmarks.Demographic], wanted: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Return every prompt without a persona and under each; one that does not fit is left out of all."""
+    return tuple(wanted) + tuple(prompts.with_system(one, who.text, name=who.id) for who in chosen for one in wanted)
+
+
+def _effects(
+    backend: Backend, asked: Asked, chosen: Sequence[benchmarks.Demographic], one: Benchmark, config: RunConfig,
+    tell: Tell,
+) -> list[ess.Effect]:  # fmt: skip
+    said = responses.collect(
+        backend, asked.prompts, answers=asked.answers, batch_tokens=config.batch_tokens or None,
+        progress=partial(tell, "demographics"),
+    )  # fmt: skip
+    ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked.prompts))
+    by_name: dict[str, list] = {NOBODY: []}
+    for answer in said:
+        by_name.setdefault(answer.prompt_id.partition("@")[2] or NOBODY, []).append(answer)
+    vanilla = scores.rate(by_name[NOBODY], ids).expected
+    values = chosen_values(config.values, one.values)
+    keys, groups = _keys(one, ids, values), one.groups(ids)
+    rows: list[ess.Effect] = []
+    for who in chosen:
+        mine = scores.rate(by_name.get(who.id, []), ids).expected
+        rows += ess.effects(mine, vanilla, keys, values, groups, axis=who.axis, level=who.level, seed=config.seed)
+    return rows
+
+
+def _keys(one: Benchmark, ids: tuple[str, ...], values: tuple[str, ...]) -> Float[np.ndarray, "item value"]:
+    """Return +1 where an item speaks for a value: by the source's rule for human loadings, else as it is keyed."""
+    labels = one.loadings(ids, values)
+    rated = any(item.n_raters for item in one.items)
+    return np.where(labels > TAG, 1.0, 0.0) if rated else labels

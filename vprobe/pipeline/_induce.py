@@ -1,0 +1,179 @@
+"""`induce`: give a model a social value four ways, and measure how near its slider choices come to that value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vprobe import benchmarks, prompts, responses, scoring, steering, store
+from vprobe.backends import Backend
+from vprobe.benchmarks import svo
+from vprobe.config import RunConfig
+from vprobe.errors import InputError, unknown
+from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
+from vprobe.pipeline._lookup import direction
+from vprobe.pipeline._read import ask, fitting
+from vprobe.scoring import svo as rule
+from vprobe.types import InduceRow, Prompt, Response, Steering
+
+STEERED = "steering"
+WAYS = (*svo.WAYS, STEERED)
+PUSH = (
+    ("altruistic", (("benevolence", 1.0), ("power", -1.0))),
+    ("prosocial", (("universalism", 1.0), ("power", -1.0))),
+    ("individualistic", (("achievement", 1.0), ("benevolence", -1.0))),
+    ("competitive", (("power", 1.0), ("benevolence", -1.0))),
+    (svo.NONE, ()),
+)
+"""What steering towards a type adds, by value. A choice of ours: the slider's authors name no Schwartz values."""
+PRIMARY = 6
+"""The angle rests on the first six items."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A model that was given a type in some way, by a system prompt or by steering; `reason` where it cannot be."""
+
+    kind: str
+    way: str
+    text: str = ""
+    steering: tuple[Steering, ...] = ()
+    reason: str = ""
+
+
+def induce(
+    config: RunConfig,
+    *,
+    ways: Sequence[str] = svo.WAYS,
+    directions: Path | None = None,
+    strength: float = 0.25,
+    backend: Backend | None = None,
+    tell: Tell = quiet,
+) -> Stage:
+    """Give the model each type of social value, no value and a wrong one, and hold its choices against each type.
+
+    Args:
+        config: Model, output folder, rating versions, seed.
+        ways: Any of "word", "elaborated", "goal" (system prompts) and "steering".
+        directions: Run folder with directions of this model, for steering.
+        strength: Steering coefficient over the median residual norm at the direction's site.
+        backend: A model already loaded.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: An unknown way, steering without directions, or a chat template without system messages.
+    """
+    for way in ways:
+        if way not in WAYS:
+            raise unknown("way", way, WAYS, where="--ways")
+    if STEERED in ways and directions is None:
+        raise InputError("no directions", where="--ways steering", do="name a run with directions by --run")
+    folder, found = Path(config.out), (benchmarks.load("svo", limit=PRIMARY),)
+    config = replace(config, benchmark=("svo",))
+    backend = backend or load_backend(config)
+    states = [one for way in ways for one in _states(backend, config, way, directions, strength)]
+    wanted = ask(found, config.versions)
+    rows: list[InduceRow] = []
+    answers: list[Response] = []
+    with store.timed(folder, "induce", device=backend.device):
+        for done, state in enumerate(states):
+            given = [_under(prompt, state) for prompt in wanted]
+            said: tuple[Response, ...] = ()
+            if not state.reason:
+                asked = fitting(backend, given, config.too_long, "induce")
+                said = responses.collect(
+                    backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
+                    batch_tokens=config.batch_tokens or None,
+                )  # fmt: skip
+            rows += _rows(state, said)
+            answers += said
+            tell("induce", done + 1, len(states))
+        store.save_info(folder, info("induce", config, backend.info, found), "induce")
+        store.save_rows(folder, "induced", rows, InduceRow)
+        store.save_rows(folder, "induced_answers", answers, Response)
+    left = {row.note for row in rows if row.note}
+    facts = (
+        ("model", backend.info.name),
+        ("states", len(states)),
+        ("answers", len(answers)),
+        *(("left out", note) for note in sorted(left)),
+    )
+    return Stage("induce", folder, facts)
+
+
+def _states(backend: Backend, config: RunConfig, way: str, directions: Path | None, strength: float) -> list[_Given]:
+    """Return the model's states for one way: every type, and no value."""
+    if way == STEERED:
+        return [_steered(kind, config, directions, strength) for kind, _ in PUSH]
+    return [_prompted(backend, kind, way) for kind in svo.KINDS]
+
+
+def _steered(kind: str, config: RunConfig, directions: Path | None, strength: float) -> _Given:
+    changes = []
+    for value, sign in dict(PUSH)[kind]:
+        one = direction(directions or Path(), value, site=config.steer_site, method=config.steer_method)
+        changes.append(Steering(steering.load("add"), one, sign * strength * one.unit, config.steer_positions))
+    return _Given(kind, STEERED, steering=tuple(changes))
+
+
+def _prompted(backend: Backend, kind: str, way: str) -> _Given:
+    """Write a system prompt, letting the model add its own list of traits or its own goal."""
+    traits = _said(backend, svo.ask_traits(kind), "") if way == "elaborated" else ""
+    if way == "elaborated" and not traits:
+        return _Given(kind, way, reason="the model listed no traits")
+    goal = _said(backend, svo.ask_goal(), svo.induce(kind).text) if way == "goal" else ""
+    if way == "goal" and not goal:
+        return _Given(kind, way, reason="the model stated no goal")
+    return _Given(kind, way, svo.induce(kind, way, traits=traits, goal=goal).text)
+
+
+def _said(backend: Backend, question: str, system: str) -> str:
+    row = prompts.encode_text(backend.tokenizer, question, system=system)
+    room = min(responses.FREE_TOKENS * 2, backend.info.context - len(row.ids))
+    if room < 1:
+        return ""
+    return backend.generate([row], max_new_tokens=room, temperature=0.0)[0].text.strip()
+
+
+def _under(prompt: Prompt, state: _Given) -> Prompt:
+    name = f"{state.way}-{state.kind}"
+    if state.text:
+        return prompts.with_system(prompt, state.text, name=name)
+    return replace(prompt, id=f"{prompt.id}@{name}")
+
+
+def _rows(state: _Given, said: Sequence[Response]) -> list[InduceRow]:
+    """Hold the choices of one state against every type it is an arm of, for each read-out."""
+    out = []
+    readouts = (("option probabilities", False), ("its words", True)) if said else (("option probabilities", False),)
+    for readout, greedy in readouts:
+        if greedy and not any(one.text is not None for one in said):
+            continue
+        angles, mass = _angles(said, greedy=greedy)
+        for target in svo.TYPES:
+            arm = next((one.name for one in svo.arms(target) if one.given == state.kind), "")
+            if not arm:
+                continue
+            near = rule.rationality(angles, target)
+            known = angles[np.isfinite(angles)]
+            out.append(
+                InduceRow(
+                    target=target, way=state.way, arm=arm, given=state.kind, readout=readout,
+                    angle=float(known.mean()) if len(known) else math.nan, ideal=near.ideal, distance=near.distance,
+                    normalised=near.normalised, chance_corrected=near.chance_corrected, random=near.random,
+                    n=near.n, n_unscored=near.n_unscored, option_mass=mass, note=state.reason,
+                )
+            )  # fmt: skip
+    return out
+
+
+def _angles(said: Sequence[Response], *, greedy: bool) -> tuple[np.ndarray, float]:
+    """Return the angle of each version the model answered, and its mean option mass."""
+    if not said:
+        return np.empty(0), math.nan
+    table = scoring.as_answers(said, respondent="model", parse=rule.parse if greedy else None)
+    return rule.version_angles(table)[0], float(table.masses()[0])

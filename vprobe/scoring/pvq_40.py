@@ -1,0 +1,49 @@
+"""PVQ-40 scores: ten values and four higher-order values from forty portraits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vprobe.benchmarks._pvq_keys import PVQ_40
+from vprobe.scoring import _pvq
+from vprobe.scoring._numbered import accepted
+from vprobe.types import AnswerTable, ScaleRow
+
+KIND = _pvq.KIND
+RULES = _pvq.RULES
+ITEM_COLUMNS = ("item",)
+SCALE = _pvq.SCALE
+
+
+def known(folder: Path | None = None) -> tuple[str, ...]:
+    """Return how an answer file may name the portraits: "pvq-40-01" or "1", up to 40.
+
+    Args:
+        folder: Not used: scoring needs no wording.
+    """
+    return accepted(PVQ_40.name, PVQ_40.n_items)
+
+
+def parse(text: str, version: str, item_id: str) -> float:
+    """Read an answer in words as a rating from 1 to 6; NaN where it names none.
+
+    Args:
+        text: One of the six phrases of the scale, or a digit.
+        version: Not used: an answer means the same in every wording and order.
+        item_id: Not used: all portraits have the same answers.
+    """
+    return _pvq.parse(text)
+
+
+def score(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | None = None) -> tuple[ScaleRow, ...]:
+    """Score the ten values (family "pvq") and the four higher-order values ("higher_pvq"), means of value means.
+
+    Args:
+        answers: Ratings from 1 to 6, of any respondents in any versions.
+        rule: "centred" takes each respondent's mean over all portraits off; "raw" does not.
+        folder: Not used: scoring needs no wording.
+
+    Raises:
+        InputError: One portrait answered twice, under two names.
+    """
+    return _pvq.score(answers, PVQ_40, rule=rule, families=("pvq", "higher_pvq"))
