@@ -302,6 +302,8 @@ NEEDED = {"W1": ("decodable",), "W2": ("decodable",), "W3": ("decodable", "causa
           "W5": ("decodable",), "W6": ("decodable", "beyond text"), "W7": ("circle",), "W8": ("unique",),
           "W9": ("dimensions",)}  # fmt: skip
 """Claims decided in each world; in the good world all that must stand."""
+STEERED = (16, 8)
+"""Queries rated at every dose: more where the claim must stand, as a refusal needs no power."""
 GOOD = ("decodable", "beyond text", "unique", "dimensions", "causal")
 
 
@@ -320,7 +322,8 @@ def studied(name: str, seed: int) -> tuple[bool, str]:
             model=str(organism.load(world.name)), benchmark=("planted",), data=str(work / "items"), device="cpu",
             out=str(work / "run"), sites=tuple(sites), method=(world.method,), draws=19, map=False, seed=seed,
             steer_method=world.method, steer_site=world.site, steer_value=(value,), steer_versions=("v1",),
-            strengths=(-0.03, 0.03), steer_limit=24, null_draws=10, alpha=ALPHA, claim_draws=DRAWS,
+            strengths=(-0.03, 0.03), steer_limit=STEERED[bool(world.refused)], null_draws=10, alpha=ALPHA,
+            claim_draws=DRAWS,
         )  # fmt: skip
         backend = backends.load(config.model, device="cpu")
         pipeline.extract(config, backend=backend)

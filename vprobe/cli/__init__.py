@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import data, instruments, model, study
+from vprobe.cli import across, data, instruments, model, study, words
 
 app = typer.Typer(
     name="vprobe",
@@ -42,10 +42,12 @@ app.command()(model.rate)
 app.command()(instruments.score)
 app.command()(instruments.induce)
 app.command()(instruments.demographics)
+app.add_typer(words.group, name="lexicon")
 app.command()(study.probe)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
 app.command()(study.claims)
+app.command()(across.compare)
 app.command()(study.report)
 app.command(name="run")(study.run)
 app.command()(data.doctor)

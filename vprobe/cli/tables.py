@@ -66,3 +66,65 @@ def demographics(run: Path) -> None:
     ]  # fmt: skip
     heads = ("axis", "level", "value", "model", "95 % interval", "people", "n", "unscored")
     show.table("score under the persona less score without one, centred rating points", heads, rows)
+
+
+def lexicon(found: Any) -> None:
+    """Print a lexicon: whether there are factors, their words, and the words of none."""
+    number = show.number
+    show.line(f"{found.n_respondents} respondents of {found.n_models} models, {len(found.terms)} terms")
+    show.line(f"left out: {found.n_silent} respondents who named none of them, {found.n_rare} terms too rare or common")
+    show.line(f"share of talkative models (first component of the plain table): {number(found.verbosity)}")
+    if found.parallel:
+        first, chance = number(float(found.parallel.observed[0])), number(float(found.parallel.chance[0]))
+        show.line(f"largest eigenvalue {first}, chance {chance} (p {number(found.parallel.p, 3)})")
+    if found.refused:
+        show.line(f"no factors: {found.refused}")
+    rows = [
+        (one.name, one.dimension or "none", number(one.phi), number(one.phi_low), ", ".join(one.words[:12]))
+        for one in found.factors
+    ]
+    if rows:
+        show.table("factors; phi is their congruence when models are drawn anew",
+                   ("factor", "group", "phi", "phi 5 %", "words"), rows)  # fmt: skip
+    if found.stability:
+        show.line(f"agreement of two halves of the models: ARI {number(found.stability.halves)}")
+    if found.taxonomy:
+        fit = found.taxonomy
+        phi = f"mean phi {number(fit.phi_mean)} (chance {number(fit.phi_chance)})"
+        ari = f"ARI {number(fit.ari)} (p {number(fit.ari_p, 3)})"
+        show.line(f"match with the published 3 x 2 taxonomy: {ari}, {phi}, {fit.n} terms listed")
+    spoken = sorted(found.terms, key=lambda term: -term.share)[:15]
+    show.line("most named: " + ", ".join(f"{term.word} ({term.share:.0%})" for term in spoken))
+
+
+def compared(found: Any) -> None:
+    """Print what a comparison of models shows, what it cannot, and the number of families behind each figure."""
+    from vprobe import values
+
+    number, made = show.number, found.made
+    models = made.table.models
+    guessed = sum(bool(one.guessed) for one in models)
+    show.line(f"{len(models)} models of {len({one.family for one in models})} families; {guessed} with guessed facts")
+    heads = ("value", "contrast", "estimate", "95 % interval", "p", "p Holm", "models", "families")
+    rows = [
+        (values.title(row.value), row.contrast, number(row.estimate, 3),
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3), str(row.n_models), str(row.n_families))
+        for row in made.effects
+    ]  # fmt: skip
+    show.table("change of a score with size and stage, families the units", heads, rows)
+    heads = ("finding", "", "estimate", "95 % interval", "p", "models", "families", "why not")
+    told = [
+        (row.finding, "stands" if row.stands else "does not stand", number(row.estimate, 3),
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), str(row.n_models), str(row.n_families),
+         "" if row.stands else row.reason)
+        for row in made.findings
+    ]  # fmt: skip
+    show.table("published findings on these models", heads, told)
+    for row in made.likeness:
+        show.line(f"profiles of {row.pairs}: median r {number(row.median_r)}, with the generic profile held constant "
+                  f"{number(row.median_r_own)} ({row.n} pairs)")  # fmt: skip
+    for row in found.targets:
+        where = f"largest {number(row.largest)} at {row.at}, typical {number(row.typical)}, r {number(row.r)}"
+        show.line(f"{row.model} beside published scores: {where} ({row.n_values} values)")
+    if found.page:
+        show.line(f"page: {found.page}")

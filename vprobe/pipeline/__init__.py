@@ -10,9 +10,11 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
+from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._induce import induce
+from vprobe.pipeline._lexicon import build_lexicon, elicit
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
@@ -20,14 +22,18 @@ from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
 __all__ = [
+    "Compared",
     "SideBySide",
     "Stage",
     "agree",
     "as_claimed",
+    "build_lexicon",
     "claims",
+    "compare",
     "demo",
     "demographics",
     "direction",
+    "elicit",
     "extract",
     "induce",
     "model_path",

@@ -56,6 +56,7 @@ FIELDS = (
         "personas",
         (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
     ),
+    ("elicit", (*MODEL, "personas", "seed")),
     ("demographics", (*MODEL, "versions", "values", "limit", "seed")),
     ("induce", (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "seed")),
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),

@@ -118,8 +118,8 @@ def _limit(x: np.ndarray) -> float:
 
 def _models(table: Profiles) -> Grid:
     rows = tuple(
-        (one.model, one.family, f"{one.size:g}" if math.isfinite(one.size) else MISSING, one.stage or "not known", listing(one.guessed) or "nothing",
-         str(int(np.isfinite(x).sum())))
+        (one.model, one.family, f"{one.size:g}" if math.isfinite(one.size) else MISSING, one.stage or "not known",
+         listing(one.guessed) or "nothing", str(int(np.isfinite(x).sum())))
         for one, x in zip(table.models, table.x, strict=True)
     )  # fmt: skip
     head = ("model", "family", ">size, billions", "stage", "guessed from the name", ">values scored")

@@ -226,7 +226,7 @@ def _numbers(
     version: tuple[np.ndarray, tuple[str, ...]],
     item: tuple[np.ndarray, tuple[str, ...]],
 ) -> np.ndarray:
-    """Return the numbers: parsed from the words where there are words, else as given."""
+    """Return the numbers: parsed from the words, and as given where the words say nothing, such as texts cut short."""
     out = _given(found, path, scale) if NUMBER in found else np.full(len(found), np.nan)
     if TEXT not in found:
         return out
@@ -242,8 +242,7 @@ def _numbers(
         text = str(texts[at_text])
         parsed[i] = parse(text, version[1][at_version], item[1][at_item]) if text.strip() else np.nan
     spoken = parsed[back]
-    wordless = np.asarray(found[TEXT].str.strip() == "", dtype=bool)
-    return np.where(wordless, out, spoken)
+    return np.where(np.isfinite(spoken), spoken, out)
 
 
 def _given(found: Any, path: Path, scale: tuple[float, float]) -> np.ndarray:

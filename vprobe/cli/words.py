@@ -1,0 +1,79 @@
+"""`vprobe lexicon elicit|build|show`: values in models' own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show, tables
+
+group = typer.Typer(help="Values in models' own words: ask, find factors, look.", no_args_is_help=True)
+
+
+@group.command("elicit")
+def elicit(
+    model: o.Model = None,
+    out: o.Out = None,
+    temperatures: Annotated[
+        str, typer.Option("--temperatures", help="Sampling temperatures, commas between; 0 is greedy.")
+    ] = "0,0.7,1",
+    personas: Annotated[int, typer.Option("--personas", help="Persona system prompts beside the plain model.")] = 4,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Ask a model for its values in its own words, at several temperatures and under personas."""
+    from vprobe import pipeline
+
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "personas": personas, "backend": backend,
+            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "seed": seed,
+            "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    heat = o.numbers(temperatures, where="--temperatures") or ()
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.elicit(config, temperatures=heat, tell=tell)
+    show.stage(stage, as_json=as_json)
+
+
+@group.command("build")
+def build(
+    runs: o.Runs,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write the lexicon to (JSON).")],
+    least_share: Annotated[
+        float, typer.Option("--least-share", help="Smallest share of respondents that must name a term.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything drawn.")] = 0,
+) -> None:
+    """Find which value words go together over respondents, or say why no factors can be reported."""
+    from vprobe import pipeline
+
+    tables.lexicon(pipeline.build_lexicon(runs, out, least_share=least_share, seed=seed))
+    show.line(f"written: {out}")
+
+
+@group.command("show")
+def look(
+    file: Annotated[Path, typer.Argument(help="A lexicon that `build` wrote.", show_default=False)],
+    as_json: o.AsJson = None,
+) -> None:
+    """Print a lexicon: its terms, its factors, and how far they can be trusted."""
+    import json
+
+    from vprobe import lexicon
+
+    found = lexicon.read(file)
+    if as_json:
+        show.print_json(json.loads(file.read_text(encoding="utf-8")))
+    else:
+        tables.lexicon(found)

@@ -1,0 +1,121 @@
+"""`lexicon`: ask models for their values in their own words, and find which words go together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vprobe import batching, benchmarks, lexicon, prompts, store
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.errors import InputError
+from vprobe.lexicon import Elicited, Lexicon
+from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
+from vprobe.types import Count, Tokens
+
+NEW_TOKENS = 80
+"""Room for a list of values."""
+PLAIN = "plain"
+"""Name of a respondent without a persona."""
+
+
+@dataclass(frozen=True)
+class _Respondent:
+    """A model at one temperature under one persona."""
+
+    name: str
+    system: str
+    temperature: float
+
+
+def elicit(
+    config: RunConfig,
+    *,
+    temperatures: Sequence[float] = (0.0, 0.7, 1.0),
+    backend: Backend | None = None,
+    tell: Tell = quiet,
+) -> Stage:
+    """Ask a model the fifteen questions about its values at every temperature, plain and under personas.
+
+    Args:
+        config: Model, number of personas, output folder and seed.
+        temperatures: Sampling temperatures; 0 is greedy.
+        backend: A model already loaded.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: A negative temperature, more personas than there are, or nothing that fits the context.
+    """
+    if not temperatures or any(t < 0 for t in temperatures) or len(set(temperatures)) < len(temperatures):
+        raise InputError(f"{list(temperatures)}", where="--temperatures", expected="each once, none below 0")
+    folder, backend = Path(config.out), backend or load_backend(config)
+    who = _respondents(backend.info.name, temperatures, config.personas)
+    asked = [(one, question) for one in who for question in lexicon.questions()]
+    rows: list[Elicited] = []
+    silent = 0
+    with store.timed(folder, "elicit", device=backend.device):
+        for one in who:
+            texts = _said(backend, one, config.seed, config.batch_tokens)
+            silent += sum(not text for text in texts)
+            rows += [
+                Elicited(one.name, backend.info.name, question.id, text)
+                for question, text in zip(lexicon.questions(), texts, strict=True)
+            ]
+            tell("elicit", len(rows), len(asked))
+        counts = (Count("elicit", "no answer", backend.info.name, silent, len(rows)),) if silent else ()
+        store.save_info(folder, info("elicit", config, backend.info, (), counts), "elicit")
+        store.save_rows(folder, "elicited", rows, Elicited)
+    facts = (("model", backend.info.name), ("respondents", len(who)), ("answers", len(rows)))
+    return Stage("elicit", folder, facts, counts)
+
+
+def _respondents(model: str, temperatures: Sequence[float], personas: int) -> tuple[_Respondent, ...]:
+    there = benchmarks.personas()
+    if personas > len(there):
+        raise InputError(f"{personas} personas", where="personas", expected=f"up to {len(there)}")
+    systems = ((PLAIN, ""), *((one.id, one.text) for one in there[:personas]))
+    return tuple(_Respondent(f"{model}/t{t:g}/{name}", text, t) for t in temperatures for name, text in systems)
+
+
+def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> list[str]:
+    """Return one respondent's answers to every question; an empty one where the context has no room."""
+    rows = [prompts.encode_text(backend.tokenizer, q.text, system=one.system) for q in lexicon.questions()]
+    room = [min(NEW_TOKENS, backend.info.context - len(row.ids)) for row in rows]
+    fits = [i for i, n in enumerate(room) if n > 0]
+    out = [""] * len(rows)
+    sizes = [len(rows[i].ids) + NEW_TOKENS for i in fits]
+    for batch in batching.plan(sizes, batch_tokens or backend.default_batch_tokens):
+        chosen = [fits[i] for i in batch]
+        written = backend.generate(
+            [rows[i] for i in chosen], max_new_tokens=min(room[i] for i in chosen), temperature=one.temperature,
+            seed=_seed(one.name, rows[chosen[0]], seed),
+        )  # fmt: skip
+        for i, text in zip(chosen, written, strict=True):
+            out[i] = text.text.strip()
+    return out
+
+
+def _seed(name: str, row: Tokens, seed: int) -> int:
+    """Give every respondent its own draws, the same in every run."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name} {row.ids}".encode()).digest()[:4], "big")
+
+
+def build_lexicon(runs: Sequence[Path], out: Path, *, least_share: float = 0.05, seed: int = 0) -> Lexicon:
+    """Build a lexicon from the answers in run folders, and write it as JSON.
+
+    Args:
+        runs: Folders that `elicit` wrote, one model each or several.
+        out: The file.
+        least_share: Smallest share of respondents that must name a term.
+        seed: Seed of all draws.
+
+    Raises:
+        InputError: No answers, or no term that enough respondents and models share.
+        StoreError: A folder without answers.
+    """
+    answers = [row for run in runs for row in store.load_rows(run, "elicited", Elicited)]
+    found = lexicon.build(answers, least_share=least_share, seed=seed)
+    lexicon.save(found, out)
+    return found
