@@ -66,6 +66,19 @@ def test_the_commands_on_a_model_of_ones_own_run_and_so_does_the_notebook(home: 
     exec(compile(block, "README.md", "exec"), {})
 
 
+def test_the_commands_on_instruments_run(home: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(home)
+    rows = [f"m,v1,{item},{letter}" for item, letter in enumerate("ABCDEF", start=1)]
+    (home / "answers.csv").write_text("\n".join(("model,version,item,raw_response", *rows)), encoding="utf-8")
+    lines = [shlex.split(line) for line in console()[-1]]
+    assert {words[1] for words in lines} == {"rate", "extract", "induce", "demographics", "lexicon", "score"}
+    smaller = {"induce": ("--ways", "word", "--versions", "v3"), "demographics": ("--limit", "10", "--versions", "v1"),
+               "rate": ("--limit", "6", "--versions", "v1"), "extract": ("--limit", "6"),
+               "lexicon": ("--temperatures", "0", "--personas", "0")}  # fmt: skip
+    for words in lines:
+        assert run([*words, *smaller.get(words[1], ())], monkeypatch) == 0, capsys.readouterr().err
+
+
 def test_the_commands_on_the_official_items_run(home: Path, shared: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(home)
     get, story = (shlex.split(line) for line in console()[1])
@@ -81,7 +94,7 @@ def test_every_command_is_documented() -> None:
     commands = [f"vprobe {one.name or one.callback.__name__}" for one in app.registered_commands]
     for group in app.registered_groups:
         commands += [f"vprobe {group.name} {one.name}" for one in group.typer_instance.registered_commands]
-    assert len(commands) == 12
+    assert len(commands) == 20
     assert [name for name in commands if f"`{name}`" not in README] == []
 
 

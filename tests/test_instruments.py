@@ -13,7 +13,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError
 from vprobe.lexicon import Elicited
 from vprobe.pipeline import _induce
-from vprobe.types import Direction, Generation, InduceRow, Response, ScaleRow
+from vprobe.types import Direction, Generation, InduceRow, Response, ScaleRow, ScoreRow
 from vprobe.values import SCHWARTZ
 
 from tests import tiny
@@ -93,6 +93,14 @@ def test_items_the_model_leaves_empty_are_counted_and_a_silent_model_is_refused(
     monkeypatch.setattr(backend, "generate", lambda rows, **_: [gen(row, "") for row in rows])
     with pytest.raises(ModelError, match="answers no item"):
         pipeline.extract(config(model, tmp_path / "b", "valuelex", limit=5), backend=backend)
+
+
+@pytest.mark.parametrize(("name", "words"), [("portraits", "has one response"), ("svo", "load on no value")])
+def test_what_has_nothing_to_fit_a_probe_on_says_so(model, backend, tmp_path, name, words) -> None:
+    given = config(model, tmp_path, name, limit=6, sites=("resid_post:0",))
+    pipeline.extract(given, backend=backend)
+    with pytest.raises(InputError, match=words):
+        pipeline.probe(tmp_path, given)
 
 
 # generation read-out
@@ -215,3 +223,24 @@ def test_a_model_is_asked_for_its_values_at_every_temperature_and_under_every_pe
     with pytest.raises(InputError, match="temperatures"):
         pipeline.elicit(given, temperatures=(-1.0,), backend=backend)
     assert json.loads((tmp_path / "run.json").read_text("utf-8"))["stages"]["elicit"]
+
+
+# probes read on what a model says
+
+
+def test_directions_of_one_run_score_what_another_run_recorded(model, backend, tmp_path) -> None:
+    fitted = config(model, tmp_path / "a", "everyday", limit=12, sites=("resid_post:0-1",), method=("mean-difference",),
+                    draws=10, map=False)  # fmt: skip
+    pipeline.extract(fitted, backend=backend)
+    pipeline.probe(tmp_path / "a", fitted)
+    said = config(model, tmp_path / "b", "valuelex", limit=6, sites=("resid_post:0-1",), method=("mean-difference",))
+    pipeline.extract(said, backend=backend)
+    pipeline.borrow(tmp_path / "b", said, source=tmp_path / "a")
+    rows = store.load_rows(tmp_path / "b", "readings", ScoreRow)
+    acts = store.load_activations(tmp_path / "b", "response_mean")
+    assert len(rows) == 10 * len(acts.sample_ids) and {row.kind for row in rows} == {"probe"}
+    one = pipeline.direction(tmp_path / "a", "benevolence")
+    mine = [row.score for row in rows if row.value == "benevolence"]
+    np.testing.assert_allclose(mine, one.score(acts.at(one.site)), rtol=1e-6)
+    with pytest.raises(InputError, match="leave --from out"):
+        pipeline.borrow(tmp_path / "a", said, source=tmp_path / "a")

@@ -157,3 +157,32 @@ def test_a_large_file_is_read_whole(tmp_path: Path) -> None:
     scored = scoring.score("everyday", found)
     assert len(scored) == 10 * len(models)
     assert all(row.n == 36 and row.n_unscored == 0 for row in scored)
+
+
+def biased(place: float, taste: np.ndarray, n: int = 40) -> list[Response]:
+    """Answers of a model with a taste for labels and a preference for places near the top of the list."""
+    rng, out = np.random.default_rng(0), []
+    ratings = (6.0, 5.0, 4.0, 3.0, 2.0, 1.0)
+    for i in range(n):
+        mine = taste + rng.normal(0, 0.5, 6)
+        for name, order in (("v1", slice(None)), ("v1_reversed", slice(None, None, -1))):
+            logs = mine[order] - place * np.arange(6)
+            logs = logs - np.log(np.exp(logs).sum()) - 0.1
+            out.append(Response(f"{i}/{name}", str(i), str(i), "s", name, ratings[order], tuple(logs)))
+    return out
+
+
+def test_a_preference_for_places_is_divided_out_and_a_taste_for_labels_is_not() -> None:
+    taste = np.array([1.5, 1.0, 0.2, 0.0, -0.3, -0.8])
+    fair, tilted = (
+        scoring.as_answers(biased(place, taste), respondent="m", correct_order=True) for place in (0.0, 0.7)
+    )
+    plain = scoring.as_answers(biased(0.7, taste), respondent="m")
+    truth = scoring.as_answers(biased(0.0, taste), respondent="m")
+    assert np.abs(plain.number - truth.number).mean() > 0.3
+    np.testing.assert_allclose(tilted.number, truth.number, atol=1e-9)
+    np.testing.assert_allclose(fair.number, truth.number, atol=1e-9)
+    assert truth.number.mean() > 4.0
+    one = [answer for answer in biased(0.7, taste) if answer.template == "v1"]
+    alone = scoring.as_answers(one, respondent="m", correct_order=True)
+    np.testing.assert_allclose(alone.number, [answer.expected for answer in one])

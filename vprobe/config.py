@@ -46,6 +46,7 @@ class RunConfig:
     versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
     greedy: bool = _opt(True, "Also let the model answer in words, and parse the answer.")
     generation: bool = _opt(False, "Also take the log-probability of every response given its query.")
+    correct_order: bool = _opt(False, "Also score without the preference for places in the list of options.")
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
     values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
     folds: int = _opt(5, "Folds; whole queries are held out.")

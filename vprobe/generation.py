@@ -1,4 +1,4 @@
-"""The generation read-out: how likely the model finds each response to a query, beside the responses it competes with."""
+"""The generation read-out: how likely the model finds each response to a query, beside those it competes with."""
 
 from __future__ import annotations
 

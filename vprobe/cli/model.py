@@ -56,6 +56,7 @@ def rate(
     versions: o.Versions = None,
     greedy: o.Greedy = None,
     generation: o.Generation = None,
+    correct_order: o.CorrectOrder = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,
@@ -74,7 +75,8 @@ def rate(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
-            "versions": o.split(versions), "greedy": greedy, "generation": generation, "backend": backend,
+            "versions": o.split(versions), "greedy": greedy, "generation": generation,
+            "correct_order": correct_order, "backend": backend,
             "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "limit": limit,
             "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }

@@ -22,6 +22,10 @@ def probe(
     folds: o.Folds = None,
     draws: o.Draws = None,
     seed: o.Seed = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Score with this run's directions instead of fitting any.", show_default=False),
+    ] = None,
     as_json: o.AsJson = None,
 ) -> None:
     """Fit directions on a run's activations and score every item with a probe that never saw its query."""
@@ -33,6 +37,9 @@ def probe(
             "positions": position, "folds": folds, "draws": draws, "seed": seed,
         }
     )  # fmt: skip
+    if source is not None:
+        show.stage(pipeline.borrow(run, config, source=source), as_json=as_json)
+        return
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.probe(run, config, tell=tell)
     show.stage(stage, as_json=as_json)

@@ -108,7 +108,8 @@ def compared(found: Any) -> None:
     heads = ("value", "contrast", "estimate", "95 % interval", "p", "p Holm", "models", "families")
     rows = [
         (values.title(row.value), row.contrast, number(row.estimate, 3),
-         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3), str(row.n_models), str(row.n_families))
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3),
+         str(row.n_models), str(row.n_families))
         for row in made.effects
     ]  # fmt: skip
     show.table("change of a score with size and stage, families the units", heads, rows)

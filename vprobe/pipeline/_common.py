@@ -44,8 +44,9 @@ MODEL = (
 )
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
-    ("rate", (*MODEL, "versions", "greedy", "generation", "limit", "seed")),
+    ("rate", (*MODEL, "versions", "greedy", "generation", "correct_order", "limit", "seed")),
     ("probe", ("positions", "method", "values", "folds", "hold_out", "draws", "map", "seed")),
+    ("borrow", ("method", "values")),
     ("agree", ("draws", "seed")),
     (
         "steer",
@@ -185,6 +186,11 @@ def chosen_values(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]
         else:
             raise unknown("value or family", name, (*families, *values.NAMES), where="values")
     kept = tuple(value for value in known if value in wanted)
+    if not known:
+        raise InputError(
+            "the benchmark's items load on no value", where="values", expected="items with loadings",
+            do="fit probes on another benchmark, such as everyday; this one can be rated and scored",
+        )  # fmt: skip
     if not kept:
         raise InputError(f"the benchmark knows none of {list(names)}", where="values", expected=", ".join(known))
     return kept

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vprobe import activations, prompts, responses, store
+from vprobe import activations, prompts, responses, scores, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError, StoreError, unknown
@@ -127,20 +128,34 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
         if old and said != old:
             store.drop(folder, ("agree", "steer", "personas", "claims", "truth"))
         store.save_responses(folder, said)
-        scored = scales(found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None)
+        scored = scales(
+            found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None,
+            correct_order=config.correct_order,
+        )  # fmt: skip
         store.save_rows(folder, "scales", (*scored, *more.scales), ScaleRow)
         if more.rows:
             store.save_rows(folder, "generation", more.rows)
+    facts = _rate_facts(backend, asked.prompts, said, len(scored) + len(more.scales))
+    return Stage("rate", folder, facts, counts)
+
+
+def _rate_facts(
+    backend: Backend, asked: Sequence[Prompt], said: Sequence[Response], n_scales: int
+) -> tuple[tuple[str, Any], ...]:
+    """Return what is worth printing: how much was asked, and how far the two read-outs and the two orders agree."""
     mass = [a.option_mass for a in said if a.logprobs is not None]
-    facts = (
+    behavior = scores.rate([a for a in said if a.ratings], tuple(dict.fromkeys(a.item_id for a in said if a.ratings)))
+    return (
         ("model", backend.info.name),
         ("prompts", len(said)),
         ("items", len({a.item_id for a in said})),
-        ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked.prompts}.values()))),
+        ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked}.values()))),
         ("mean option mass", sum(mass) / len(mass) if mass else math.nan),
-        ("scale scores", len(scored) + len(more.scales)),
+        ("order effect (reversed less forward), points", behavior.order_effect),
+        ("probabilities against words: r over items", behavior.greedy_r),
+        ("probabilities against words: mean difference, points", behavior.greedy_mad),
+        ("scale scores", n_scales),
     )
-    return Stage("rate", folder, facts, counts)
 
 
 def ask(

@@ -13,12 +13,18 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._common import Tell
 from vprobe.types import Benchmark, Count, GenerationRow, Response, ScaleRow
 
-EXPECTED, SPOKEN = "option probabilities", "its words"
-"""The two read-outs of one answer: the mean rating under the option probabilities, and the parsed text."""
+EXPECTED, CORRECTED, SPOKEN = "option probabilities", "option probabilities without place", "its words"
+"""Read-outs of one answer: the mean rating under option probabilities, as they are or without the preference for places
+in the list, and the parsed text."""
 
 
 def scales(
-    found: Sequence[Benchmark], answers: Sequence[Response], *, respondent: str, folder: Path | None
+    found: Sequence[Benchmark],
+    answers: Sequence[Response],
+    *,
+    respondent: str,
+    folder: Path | None,
+    correct_order: bool = False,
 ) -> tuple[ScaleRow, ...]:
     """Score a model's answers by the rule of each instrument that has one, once for every read-out it has.
 
@@ -27,6 +33,7 @@ def scales(
         answers: Its answers to all of them.
         respondent: Name it goes by.
         folder: The benchmarks' data; the user's cache when None.
+        correct_order: Also score with the preference for places in the list of options divided out.
     """
     out: list[ScaleRow] = []
     for one in found:
@@ -35,10 +42,10 @@ def scales(
             continue
         free = all(answer.logprobs is None for answer in mine)
         spoken = any(answer.text is not None for answer in mine)
-        for readout, wanted in ((EXPECTED, not free), (SPOKEN, spoken)):
+        for readout, wanted in ((EXPECTED, not free), (CORRECTED, correct_order and not free), (SPOKEN, spoken)):
             if wanted:
                 parse = scoring.plug_in(one.name).parse if readout == SPOKEN else None
-                table = scoring.as_answers(mine, respondent=respondent, parse=parse)
+                table = scoring.as_answers(mine, respondent=respondent, parse=parse, correct_order=readout == CORRECTED)
                 rows = scoring.score(one.name, table, folder=folder)
                 out += [replace(row, readout=readout) for row in rows]
     return tuple(out)

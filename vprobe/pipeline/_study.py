@@ -60,7 +60,7 @@ def study(folder: Path, config: RunConfig) -> Study:
 
     Raises:
         StoreError: The run has no finished activations.
-        InputError: Unknown values, or fewer queries than folds.
+        InputError: Unknown values, fewer queries than folds, or one response to each query.
     """
     at = store.recording(folder)
     wanted = config.positions[0]
@@ -68,6 +68,12 @@ def study(folder: Path, config: RunConfig) -> Study:
         raise unknown("position", wanted, at.positions, where=f"recorded in {folder}")
     acts = store.load_activations(folder, wanted if wanted in at.positions else at.positions[0])
     known = keyed(folder, tuple(sample.item_id for sample in store.load_samples(folder)), config.values)
+    if len(set(known.groups)) == len(known.groups):
+        raise InputError(
+            f"every query of {known.benchmark.name} has one response", where=str(folder),
+            expected="several responses to compare within a query",
+            do="fit probes on another benchmark, such as everyday; this one can be rated and scored",
+        )  # fmt: skip
     held = known.groups if config.hold_out == "query" else _blocks(known)
     folds = splits.by_group(held, k=config.folds, seed=config.seed)
     shuffled = controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vprobe.scoring._order import corrected
 from vprobe.types import AnswerTable, Response
 
 Parse = Callable[[str, str, str], float]
 
 
-def as_answers(responses: Sequence[Response], *, respondent: str, parse: Parse | None = None) -> AnswerTable:
+def as_answers(
+    responses: Sequence[Response], *, respondent: str, parse: Parse | None = None, correct_order: bool = False
+) -> AnswerTable:
     """Return a model's answers as a table.
 
     Args:
@@ -20,11 +23,15 @@ def as_answers(responses: Sequence[Response], *, respondent: str, parse: Parse |
         respondent: Name it goes by.
         parse: Take what it said in words, read by an instrument's rule, `plug_in(name).parse`; the mean of its option
             probabilities when None.
+        correct_order: Divide the preference for places in the list of options out of those, see `_order.corrected`.
     """
     versions = tuple(dict.fromkeys(one.template for one in responses))
     items = tuple(dict.fromkeys(one.item_id for one in responses))
     at_version, at_item = ({name: i for i, name in enumerate(names)} for names in (versions, items))
-    numbers = [one.expected if parse is None else _spoken(one, parse) for one in responses]
+    if parse is not None:
+        numbers = [_spoken(one, parse) for one in responses]
+    else:
+        numbers = list(corrected(responses)) if correct_order else [one.expected for one in responses]
     return AnswerTable(
         respondents=(respondent,),
         versions=versions,

@@ -84,7 +84,7 @@ class Calibration:
 
 
 def agreement(
-    first: Float[np.ndarray, "completion 6"], second: Float[np.ndarray, "completion 6"], *, names: Sequence[str]
+    first: Float[np.ndarray, "completion 6"], second: Float[np.ndarray, "other 6"], *, names: Sequence[str]
 ) -> tuple[ScorerAgreement, ...]:
     """Compare two scorers on the same completions, sub-dimension by sub-dimension.
 

@@ -186,7 +186,7 @@ def _row(
 def _mean(totals: np.ndarray) -> np.ndarray:
     """Return the mean over sub-dimensions of their means, from sums and counts in the last axis."""
     half = totals.shape[-1] // 2
-    return (totals[..., :half] / totals[..., half:]).mean(axis=-1)
+    return np.asarray((totals[..., :half] / totals[..., half:]).mean(axis=-1))
 
 
 def _split_half(cube: Float[np.ndarray, "respondent stem 6"], columns: tuple[int, ...], *, seed: int) -> float:

@@ -69,7 +69,7 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def by_prototypes(
-    completions: Float[np.ndarray, "completion d"], words: Sequence[str], vectors: Float[np.ndarray, "word d"]
+    completions: Float[np.ndarray, "completion d"], words: Sequence[str], vectors: Float[np.ndarray, "word e"]
 ) -> Float[np.ndarray, "completion 6"]:
     """Score completions by the cosine between their embedding and the mean embedding of each sub-dimension's words.
 
@@ -82,12 +82,14 @@ def by_prototypes(
         vectors: One vector per word.
 
     Raises:
-        InputError: Words and vectors differ in number, vectors that are not numbers, or too few words of a
-            sub-dimension.
+        InputError: Words and vectors differ in number, vectors that differ in length or are not numbers, or too few
+            words of a sub-dimension.
     """
-    if len(words) != len(vectors) or not np.isfinite(vectors).all():
+    if len(words) != len(vectors) or vectors.shape[1] != completions.shape[1] or not np.isfinite(vectors).all():
         raise InputError(
-            f"{len(words)} words, {len(vectors)} vectors", where="prototypes", expected="a vector of numbers per word"
+            f"{len(words)} words, vectors of shape {vectors.shape} and {completions.shape}",
+            where="prototypes",
+            expected="a vector of numbers per word, as long as those of the completions",
         )
     subs = [lists.sub_of(word) for word in words]
     few = [sub for sub in VALUELEX_SUB if subs.count(sub) < LEAST_WORDS]

@@ -137,7 +137,7 @@ def keys(folder: Path | None = None, *, rule: str = RULES[0]) -> Scores:
     )
 
 
-def published_shape(rows: Sequence[ScaleRow]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+def published_shape(rows: Sequence[ScaleRow]) -> dict[str, dict[str, dict[str, dict[str, float | int]]]]:
     """Nest scores as upstream's score files do: respondent, family, scale, then four numbers.
 
     Args:
@@ -153,7 +153,7 @@ def published_shape(rows: Sequence[ScaleRow]) -> dict[str, dict[str, dict[str, d
             where="upstream's JSON",
             expected=f"scores of {NAME} by one rule",
         )
-    out: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    out: dict[str, dict[str, dict[str, dict[str, float | int]]]] = {}
     for row in rows:
         out.setdefault(row.respondent, {}).setdefault(row.family, {})[_upstream_name(row.scale)] = {
             "centered_mean": row.estimate,

@@ -21,6 +21,7 @@ from vprobe.types import (
     ConditionRow,
     DoseRow,
     GenerationRow,
+    InduceRow,
     MapPoint,
     ProfileRow,
     Reliability,
@@ -50,10 +51,14 @@ _KNOWN = {
     "truth": TruthRow,
     "scales": ScaleRow,
     "generation": GenerationRow,
+    "induced": InduceRow,
+    "induced_answers": Response,
+    "readings": ScoreRow,
 }
 _MADE_BY = {
     "responses": "rate",
     "scales": "rate",
+    "elicited": "lexicon elicit",
     "directions": "probe",
     "scores": "probe",
     "agreement": "agree",

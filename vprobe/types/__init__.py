@@ -5,7 +5,7 @@ Axis names in shapes: sample item site layer position d_model value option draw 
 
 from __future__ import annotations
 
-from vprobe.types._answers import AnswerTable, Kind, ScaleRow
+from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
 from vprobe.types._inside import POINTS, STEER_POSITIONS, Activations, Direction, ModelInfo, Operation, Site, Steering
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
@@ -41,6 +41,7 @@ __all__ = [
     "Fold",
     "Generation",
     "GenerationRow",
+    "InduceRow",
     "Item",
     "Kind",
     "Loading",

@@ -116,3 +116,42 @@ class ScaleRow:
     reliability: float = math.nan
     reliability_of: str = ""
     readout: str = ""
+
+
+@dataclass(frozen=True)
+class InduceRow:
+    """How near a model's slider choices come to a type of social value, after it was given that type, none or another.
+
+    Args:
+        target: The type the choices are held against.
+        way: How a type was given: "word", "elaborated", "goal" or "steering".
+        arm: "value" (the target itself was given), "no_value" or "wrong_value".
+        given: The type that was given, or "none".
+        readout: "option probabilities" or "its words".
+        angle: Mean angle over the versions answered, degrees; NaN where no version gives one.
+        ideal: Ideal angle of the target, degrees.
+        distance: Mean distance of the versions' angles from the ideal, degrees.
+        normalised: 1 - distance / the largest there is.
+        chance_corrected: 1 - distance / that of a random responder: 0 is chance, 1 is best.
+        random: Expected distance of a random responder, degrees.
+        n: Versions with an angle.
+        n_unscored: Versions without one.
+        option_mass: Mean total probability of the options.
+        note: Why there is nothing to score; empty when there is.
+    """
+
+    target: str
+    way: str
+    arm: str
+    given: str
+    readout: str
+    angle: float
+    ideal: float
+    distance: float
+    normalised: float
+    chance_corrected: float
+    random: float
+    n: int
+    n_unscored: int
+    option_mass: float
+    note: str = ""
