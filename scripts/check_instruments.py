@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,9 +39,9 @@ from vprobe import (
 )
 from vprobe.benchmarks import svo as slider
 from vprobe.errors import InputError
-from vprobe.scoring import svo
+from vprobe.scoring import svo, valuelex
 from vprobe.types import ScaleRow
-from vprobe.values import SCHWARTZ
+from vprobe.values import SCHWARTZ, VALUELEX
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("VPROBE_SHARED", ROOT.parent / "shared"))
@@ -109,9 +109,9 @@ def reparsed(answers: scoring.AnswerTable) -> tuple[int, int]:
 def regenerated(quick: bool) -> tuple[str, bool]:
     """Correlate raw ratings with raw profiles again, as shipped and with the second profile of one rater."""
     shipped, repaired = (labels.diff(OFFICIAL, repaired=one) for one in (False, True))
-    exact = [sum(1 for row in rows if row.difference <= 1e-9) for rows in (shipped.rows, repaired.rows)]
-    found = labels.regenerate(OFFICIAL, kind="centred", repaired=True)
-    reliability = [found.reliability[found.values.index(value)] for value in SCHWARTZ]
+    exact = [sum(row.exact for row in one.rows) for one in (shipped, repaired)]
+    found = labels.regenerate(OFFICIAL, kind="group-centred", repaired=True)
+    reliability = [one.estimate for one in found.reliability if one.value in SCHWARTZ]
     gap = max(abs(a - b) for a, b in zip(reliability, PERM, strict=True))
     text = f"{exact[0]:,} and {exact[1]:,} of {len(shipped.rows):,} exact; reliabilities within {gap:.3f}"
     return text, exact == [9282, 9880] and gap <= 0.03
@@ -121,7 +121,7 @@ def human_norms(quick: bool) -> tuple[str, bool]:
     """Average the raters' own value scores."""
     from vprobe.benchmarks import _pvq_keys as keys
 
-    parts = [sorted(i for _, items in key.scales for i in items) for key in (keys.PVQ_21, keys.PVQ_40, keys.PVQ_RR)]
+    parts = [sorted(i for scale in key.scales for i in scale.items) for key in (keys.PVQ_21, keys.PVQ_40, keys.PVQ_RR)]
     whole = [part == list(range(1, n + 1)) for part, n in zip(parts, (21, 40, 57), strict=True)]
     norms = {row.value: row.mean for row in labels.pvq_norms(OFFICIAL)}
     wanted = {"benevolence": 0.590, "universalism": 0.548, "self_direction": 0.532, "security": 0.336,
@@ -162,40 +162,41 @@ def planted_structure(quick: bool) -> tuple[str, bool]:
     """Recover a planted lexicon from simulated respondents, and refuse where there is none."""
     seeds = range(2 if quick else 10)
     with ProcessPoolExecutor(2) as pool:
-        good = list(pool.map(_structure, seeds, [True] * len(seeds)))
-        none = list(pool.map(_structure, seeds, [False] * len(seeds)))
-    worst, refused = min(good), sum(math.isnan(one) for one in none)
-    return f"ARI at least {worst:.2f} over {len(good)} seeds; {refused} of {len(none)} unstructured refused", bool(
-        worst >= 0.9 and refused == len(none)
-    )
+        good = list(pool.map(structure, seeds, [True] * len(seeds)))
+        none = list(pool.map(structure, seeds, [False] * len(seeds)))
+    refused = sum(math.isnan(one) for one in none)
+    text = f"ARI at least {min(good):.2f} over {len(good)} seeds; {refused} of {len(none)} unstructured refused"
+    return text, bool(min(good) >= 0.9 and refused == len(none))
 
 
-def _structure(seed: int, structured: bool) -> float:
-    """Return the adjusted Rand index of a simulated study; NaN when it is refused."""
-    return lexicon.recovered(seed=seed, structured=structured)
+def structure(seed: int, planted: bool) -> float:
+    """Return the adjusted Rand index of a study, the worse of sub-dimensions and dimensions; NaN where refused."""
+    design = lexicon.Design() if planted else lexicon.Design(loading=0.0, model_share=0.6, verbosity=1.0)
+    made = lexicon.simulate(design, seed=100 + seed)
+    found = lexicon.analyse(made.table, subs=made.subs if planted else None, seed=seed)
+    if found.refused or found.taxonomy is None:
+        return math.nan
+    return min(found.taxonomy.ari, found.taxonomy.ari_dimension)
 
 
 def projective(quick: bool) -> tuple[str, bool]:
     """Score the organism's completions under personas and compare with the dimensions its card plants."""
-    from vprobe.scoring import valuelex
-
     place = organism.load()
     card, backend = organism.read_card(place), backends.load(str(place), device="cpu")
     stems = benchmarks.load("valuelex")
-    asked = prompts.render(stems, template="v1")
-    found, planted = [], []
-    for speaker in card.speakers[: 12 if quick else 48]:
+    asked = [prompt for version in stems.versions for prompt in prompts.render(stems, template=version)]
+    speakers = card.speakers[: 12 if quick else 48]
+    found = []
+    for speaker in speakers:
         given = [prompts.with_system(prompt, speaker.text, name=speaker.id) for prompt in asked]
-        said = responses.collect(backend, given)
-        rows = scoring.score("valuelex", scoring.as_answers(said, respondent=speaker.id, parse=valuelex.parse))
-        found.append(dimension_scores(rows))
-        planted.append(valuelex.planted_dimensions(card.factors, np.array(speaker.profile)))
-    r = [stats.pearson(np.array(found)[:, i], np.array(planted)[:, i]) for i in range(3)]
+        said = responses.collect(backend, given, temperature=1.0, batch_tokens=4096)
+        table = scoring.as_answers(said, respondent=speaker.id, parse=valuelex.parse)
+        rows = scoring.score("valuelex", table, rule="lexicon_all")
+        found.append([next(row.estimate for row in rows if row.scale == name) for name in VALUELEX])
+    shares = card.factor_shares(np.array([speaker.profile for speaker in speakers]))
+    planted = valuelex.planted_scores(shares)[:, [valuelex.SCALES.index(name) for name in VALUELEX]]
+    r = [stats.pearson(np.array(found)[:, i], planted[:, i]) for i in range(3)]
     return f"r = {', '.join(f'{one:.2f}' for one in r)} over {len(found)} personas", min(r) >= 0.9
-
-
-def dimension_scores(rows: Sequence[ScaleRow]) -> list[float]:
-    return [next(r.estimate for r in rows if r.scale == name) for name in ("competence", "character", "integrity")]
 
 
 # --- real models -----------------------------------------------------------------------------------------------------
@@ -297,7 +298,7 @@ def bad_input(quick: bool) -> tuple[str, bool]:
 def reliability(quick: bool) -> tuple[str, bool]:
     """Measure how reliable the answers of the published models are, and which scales beat random sets of items."""
     answers = scoring.read("value-portrait", PUBLISHED / "answers.csv.gz", folder=OFFICIAL)
-    found = psychometrics.versions(answers)
+    found = psychometrics.repeatability(answers)
     one, six = (float(np.median([getattr(row, name) for row in found])) for name in ("icc_single", "icc_mean"))
     order = float(np.mean([abs(row.order_effect) for row in found]))
     ok = abs(one - 0.42) <= 0.1 and six >= 0.75 and abs(order - 0.34) <= 0.1

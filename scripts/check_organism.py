@@ -43,7 +43,7 @@ from vprobe.pipeline import _truth
 from vprobe.types import ClaimRow, Direction, Prompt, Steering
 from vprobe.values import SCHWARTZ
 
-ALPHA, DRAWS = 0.001, 2000
+ALPHA, DRAWS = 0.001, 1000
 LINEAR = 1.25
 """Rating points from the middle of the scale up to which its ends bend nothing."""
 

@@ -77,6 +77,17 @@ def test_completions_are_the_models_own_and_what_is_read_is_what_it_said(model, 
     assert {row.kind for row in store.load_rows(tmp_path, "scales", ScaleRow)} == {"generation"}
 
 
+def test_free_text_is_sampled_anew_in_every_batch_and_the_same_in_every_run(model, backend, tmp_path) -> None:
+    said = []
+    for name, temperature, seed in (("a", 1.0, 0), ("b", 1.0, 0), ("c", 1.0, 1), ("d", 0.0, 0)):
+        given = config(
+            model, tmp_path / name, "valuelex", limit=4, versions=("v1",), temperature=temperature, seed=seed
+        )
+        pipeline.rate(given, backend=backend)
+        said.append([one.text for one in store.load_rows(tmp_path / name, "responses", Response)])
+    assert said[0] == said[1] and said[0] != said[2] and said[0] != said[3]
+
+
 def test_items_the_model_leaves_empty_are_counted_and_a_silent_model_is_refused(model, backend, tmp_path, monkeypatch):
     def gen(row, text):
         return Generation(row.prompt_id, (), text, True)

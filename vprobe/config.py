@@ -45,6 +45,7 @@ class RunConfig:
     too_long: str = _opt("skip", "Prompts beyond the model's context: skip (and count) or error. Never cut.")
     versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
     greedy: bool = _opt(True, "Also let the model answer in words, and parse the answer.")
+    temperature: float = _opt(0.0, "Sampling temperature of answers in free text; 0 is greedy.")
     generation: bool = _opt(False, "Also take the log-probability of every response given its query.")
     correct_order: bool = _opt(False, "Also score without the preference for places in the list of options.")
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vprobe import batching, store
@@ -32,6 +33,8 @@ class _Settings:
     greedy: bool
     max_new_tokens: int
     batch_tokens: int
+    temperature: float
+    seed: int
 
 
 def collect(
@@ -42,6 +45,8 @@ def collect(
     answers: Sequence[Answers] | None = None,
     batch_tokens: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    temperature: float = 0.0,
+    seed: int = 0,
     steering: Sequence[Steering] = (),
     folder: Path | None = None,
     on_batch: OnBatch | None = None,
@@ -59,6 +64,8 @@ def collect(
         answers: The prompts with their options as tokens, in the same order; encoded here when None.
         batch_tokens: Most tokens in a batch; what suits the device when None.
         max_new_tokens: Longest greedy answer, tokens; less where the context leaves less room.
+        temperature: Of free text; 0 is greedy. Answers to options are always greedy.
+        seed: Seed of what is sampled; every batch draws its own.
         steering: Changes made while the model runs.
         folder: The run folder; None keeps nothing on the way.
         on_batch: Given the answers of every new batch as it ends.
@@ -74,7 +81,7 @@ def collect(
         raise InputError(f"{max_new_tokens} new tokens", where="rate", expected="at least 1")
     if answers is None:
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
-    settings = _Settings(greedy, max_new_tokens, batch_tokens or backend.default_batch_tokens)
+    settings = _Settings(greedy, max_new_tokens, batch_tokens or backend.default_batch_tokens, temperature, seed)
     if folder is None:
         return _collect(backend, prompts, answers, settings, steering, (), on_batch, progress)
     if steering:
@@ -141,8 +148,10 @@ def _ask(
     if rated:
         for i, row in zip(rated, backend.choose([answers[i] for i in rated], steering=steering), strict=True):
             logprobs[i] = _finite(prompts[i], row)
-    for rows, room in ((rated if settings.greedy else [], settings.max_new_tokens), (free, FREE_TOKENS)):
-        for i, text in zip(rows, _write(backend, [prompts[i] for i in rows], room, steering), strict=True):
+    spoken = rated if settings.greedy else []
+    plain = replace(settings, temperature=0.0)
+    for rows, how in ((spoken, plain), (free, replace(settings, max_new_tokens=FREE_TOKENS))):
+        for i, text in zip(rows, _write(backend, [prompts[i] for i in rows], how, steering), strict=True):
             texts[i] = text
     return tuple(
         _response(prompt, one, row, text, NO_ROOM if settings.greedy or not prompt.options else NOT_ASKED)
@@ -161,22 +170,31 @@ def _finite(prompt: Prompt, row: Sequence[float]) -> tuple[float, ...]:
 
 
 def _write(
-    backend: Backend, prompts: Sequence[Prompt], max_new_tokens: int, steering: Sequence[Steering]
+    backend: Backend, prompts: Sequence[Prompt], settings: _Settings, steering: Sequence[Steering]
 ) -> list[str | None]:
-    """Return greedy texts; prompts with less room than `max_new_tokens` go alone, so that they shorten nobody else."""
+    """Return texts; prompts with less room than `max_new_tokens` go alone, so that they shorten nobody else."""
     if not prompts:
         return []
     encoded = [shelf.encode(backend.tokenizer, prompt) for prompt in prompts]
-    room = [min(max_new_tokens, backend.info.context - len(tokens.ids)) for tokens in encoded]
-    together = [i for i, n in enumerate(room) if n == max_new_tokens]
-    alone = [[i] for i, n in enumerate(room) if 0 < n < max_new_tokens]
+    most = settings.max_new_tokens
+    room = [min(most, backend.info.context - len(tokens.ids)) for tokens in encoded]
+    together = [i for i, n in enumerate(room) if n == most]
+    alone = [[i] for i, n in enumerate(room) if 0 < n < most]
     texts: list[str | None] = [None] * len(prompts)
     for rows in ([together] if together else []) + alone:
         asked = [encoded[i] for i in rows]
-        written = backend.generate(asked, max_new_tokens=room[rows[0]], temperature=0.0, steering=steering)
+        written = backend.generate(
+            asked, max_new_tokens=room[rows[0]], temperature=settings.temperature,
+            seed=_seed(settings.seed, prompts[rows[0]].id), steering=steering,
+        )  # fmt: skip
         for i, one in zip(rows, written, strict=True):
             texts[i] = one.text
     return texts
+
+
+def _seed(seed: int, name: str) -> int:
+    """Give every batch its own draws, named by its first prompt, so that a resumed run says the same."""
+    return zlib.crc32(f"{seed} {name}".encode())
 
 
 def _response(

@@ -1,4 +1,4 @@
-"""`vprobe score`, `induce` and `demographics`: instruments' own rules, and values and personas given to a model."""
+"""`vprobe score`, `labels`, `induce`, `demographics`: instruments' own rules, and what is given to a model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show, tables
 from vprobe.cli.options import AsJson
+from vprobe.errors import unknown
 
 Answers = Annotated[
     Path, typer.Option("--answers", help="CSV: model, version, item columns, raw_response or numeric_response.")
@@ -24,23 +25,65 @@ def score(
         Path | None, typer.Option("--data", help="Folder of the instrument's files instead of the user's cache.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="List every answer that could not be read.")] = False,
+    reliability: Annotated[
+        bool,
+        typer.Option("--reliability", help="Also say how repeatable answers are and which scales hold together."),
+    ] = False,
     as_json: AsJson = None,
 ) -> None:
     """Score answers you already have by an instrument's own rule."""
-    from vprobe import scoring
+    import dataclasses
+
+    from vprobe import pipeline, scoring
 
     read = scoring.read(name, answers, folder=data)
     left = scoring.unread(read)
     rows = scoring.score(name, read, rule=rule, folder=data)
+    repeated = pipeline.reliability(name, read, folder=data) if reliability else None
     if as_json:
         found: dict[str, Any] = scoring.nested(rows)
-        show.print_json({"scores": found, "unread": [vars(one) for one in left]} if explain else found)
+        more = {"unread": [vars(one) for one in left]} if explain else {}
+        more |= {"reliability": dataclasses.asdict(repeated)} if repeated else {}
+        show.print_json({"scores": found, **more} if more else found)
         return
     tables.scales(rows)
+    if repeated:
+        tables.reliability(repeated)
     show.line(f"{len(left)} of {len(read.number)} answers could not be read" + ("." if explain else "; see --explain."))
     for one in left if explain else ():
         where = f"row {one.line}: {one.respondent} {one.version} {one.item_id}"
         show.line(f"  {where}: {one.reason}" + (f": {one.text[:120]!r}" if one.text else ""))
+
+
+def labels(
+    name: Annotated[str, typer.Argument(help="Benchmark with raw human ratings.")] = "value-portrait",
+    kind: Annotated[
+        str, typer.Option("--kind", help="published, regenerated, group-centred, ipsatised or shrunk.")
+    ] = "regenerated",
+    repaired: Annotated[
+        bool, typer.Option("--repaired", help="Give the rater who answered twice the second profile where it belongs.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the official files instead of the user's cache.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the labels as CSV.", show_default=False)
+    ] = None,
+    as_json: AsJson = None,
+) -> None:
+    """Make human labels again from raw ratings, say how reliable they are and where they differ from the published."""
+    from vprobe import labels as human
+    from vprobe import pipeline
+
+    if name != human.NAME:
+        raise unknown("benchmark with raw ratings", name, (human.NAME,))
+    made, against = human.regenerate(data, kind=kind, repaired=repaired), human.diff(data, repaired=repaired)
+    if out is not None:
+        pipeline.write_labels(made, out)
+    if as_json:
+        show.print_json(tables.labels_facts(made, against))
+    else:
+        tables.labels(made, against, human.pvq_norms(data))
 
 
 def induce(

@@ -55,6 +55,7 @@ def rate(
     out: o.Out = None,
     versions: o.Versions = None,
     greedy: o.Greedy = None,
+    temperature: o.Temperature = None,
     generation: o.Generation = None,
     correct_order: o.CorrectOrder = None,
     backend: o.Engine = None,
@@ -75,8 +76,8 @@ def rate(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
-            "versions": o.split(versions), "greedy": greedy, "generation": generation,
-            "correct_order": correct_order, "backend": backend,
+            "versions": o.split(versions), "greedy": greedy, "temperature": temperature,
+            "generation": generation, "correct_order": correct_order, "backend": backend,
             "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "limit": limit,
             "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }

@@ -129,3 +129,59 @@ def compared(found: Any) -> None:
         show.line(f"{row.model} beside published scores: {where} ({row.n_values} values)")
     if found.page:
         show.line(f"page: {found.page}")
+
+
+def labels_facts(made: Any, against: Any) -> dict[str, Any]:
+    """Return regenerated labels' reliability and differences as plain values for JSON."""
+    return {
+        "kind": made.kind, "repaired": made.repaired, "labels": len(against.rows),
+        "exact": len(against.rows) - len(against.different),
+        "reliability": {one.value: {"estimate": one.estimate, "ceiling": one.ceiling} for one in made.reliability},
+        "different": [vars(row) for row in against.different],
+    }  # fmt: skip
+
+
+def labels(made: Any, against: Any, norms: Sequence[Any]) -> None:
+    """Print how reliable labels are, how they differ from the published ones, and how people score."""
+    from vprobe import values
+
+    number = show.number
+    norm = {one.value: one for one in norms}
+    rows = [
+        (values.title(one.value), number(one.estimate), number(one.ceiling),
+         number(norm[one.value].mean, 3) if one.value in norm else "n/a",
+         number(norm[one.value].sd) if one.value in norm else "n/a")
+        for one in made.reliability
+    ]  # fmt: skip
+    show.table(f"{made.kind} labels of {len(made.item_ids)} items",
+               ("value", "reliability", "ceiling", "people's mean", "SD"), rows)  # fmt: skip
+    wrong = against.different
+    show.line(f"{len(against.rows) - len(wrong):,} of {len(against.rows):,} published labels come out exactly"
+              + (" with the rater of two groups given both profiles" if made.repaired else ""))  # fmt: skip
+    if wrong:
+        groups = ", ".join(str(group) for group in sorted({row.rater_group for row in wrong}))
+        largest = max(abs(row.difference) for row in wrong)
+        show.line(f"all {len(wrong)} others are of rater group {groups}, largest difference {number(largest, 3)}; "
+                  "one person rated two groups and the profile of the other is kept: see --repaired")  # fmt: skip
+
+
+def reliability(found: Any) -> None:
+    """Print how repeatable answers are, and which scales hold together beyond random sets of items."""
+    from vprobe import values
+
+    number = show.number
+    rows = [
+        (row.respondent, str(row.n_versions), number(row.icc_single), number(row.icc_mean), number(row.order_effect),
+         number(row.order_sensitivity), number(row.prompt_effect), number(row.prompt_sensitivity), ", ".join(row.flags))
+        for row in found.versions
+    ]  # fmt: skip
+    heads = ("respondent", "versions", "ICC(2,1)", "ICC(3,k)", "order effect", "order changes", "wording effect",
+             "wording changes", "beware")  # fmt: skip
+    show.table("how far answers depend on how they were asked", heads, rows)
+    rows = [
+        (values.title(row.scale), row.statistic, row.ratings, number(row.estimate), number(row.null_mean),
+         number(row.null_95), row.verdict, str(row.n_items), str(row.n_units))
+        for row in found.scales
+    ]  # fmt: skip
+    heads = ("scale", "", "ratings", "estimate", "random items", "random 95 %", "verdict", "items", "units")
+    show.table("do a scale's items hold together more than random items do", heads, rows)

@@ -19,11 +19,13 @@ from vprobe.pipeline._lexicon import build_lexicon, elicit
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
+from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
 __all__ = [
     "Compared",
+    "Reliability",
     "SideBySide",
     "Stage",
     "agree",
@@ -42,10 +44,12 @@ __all__ = [
     "personas",
     "probe",
     "rate",
+    "reliability",
     "run",
     "steer_sweep",
     "steer_text",
     "truth",
+    "write_labels",
     "write_report",
 ]
 

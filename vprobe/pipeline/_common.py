@@ -44,7 +44,7 @@ MODEL = (
 )
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
-    ("rate", (*MODEL, "versions", "greedy", "generation", "correct_order", "limit", "seed")),
+    ("rate", (*MODEL, "versions", "greedy", "temperature", "generation", "correct_order", "limit", "seed")),
     ("probe", ("positions", "method", "values", "folds", "hold_out", "draws", "map", "seed")),
     ("borrow", ("method", "values")),
     ("agree", ("draws", "seed")),

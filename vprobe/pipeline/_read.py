@@ -116,6 +116,8 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
             asked.prompts,
             answers=asked.answers,
             greedy=config.greedy,
+            temperature=config.temperature,
+            seed=config.seed,
             folder=folder,
             batch_tokens=config.batch_tokens or None,
             progress=partial(tell, "rate"),

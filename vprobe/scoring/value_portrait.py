@@ -5,7 +5,6 @@ Source: Han et al. (2025), Value Portrait, ACL 2025, doi 10.18653/v1/2025.acl-lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,12 @@ from jaxtyping import Bool
 
 from vprobe import benchmarks
 from vprobe import values as words
-from vprobe.errors import InputError
 from vprobe.scoring import _likeness, _tagged, _vp_humans
 from vprobe.types import AnswerTable, Benchmark, ScaleRow, Scores
 
 NAME = "value-portrait"
 KIND = _tagged.KIND
-RULES = ("released", "paper")
+RULES = ("released", "paper", "released-less-human", "paper-less-human")
 ITEM_COLUMNS = ("portrait_id", "option_id")
 SCALE = _likeness.SCALE
 FAMILIES = (("pvq", words.SCHWARTZ), ("bfi", words.BIG_FIVE), ("higher_pvq", words.HIGHER_ORDER))
@@ -32,7 +30,7 @@ EXCLUDED = (("3902-4", "achievement"), ("1901-1", "universalism"), ("2901-4", "e
 FIRST = "v1"
 KEPT_TAGS = ("claude-3-5-haiku-20241022",)
 """Models whose released v1 error rows hold the item's tags, so that nothing was lost."""
-LESS_HUMAN = ", less human"
+LESS_HUMAN = "-less-human"
 
 
 def known(folder: Path | None = None) -> tuple[str, ...]:
@@ -68,13 +66,15 @@ def score(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | None = N
 
     Args:
         answers: From `scoring.read` or `scoring.as_answers`.
-        rule: "released" or "paper".
+        rule: "released" or "paper", or one of them with "-less-human", see `less_human`.
         folder: The official data; the user's cache when None.
 
     Raises:
         InputError: An item or a version that is not in Value Portrait.
         DataError: The data are missing or not the pinned version.
     """
+    if rule.endswith(LESS_HUMAN):
+        return less_human(answers, rule=rule.removesuffix(LESS_HUMAN), folder=folder)
     benchmark = benchmarks.load(NAME, folder=folder)
     lost = _lost_tags(answers, benchmark) if rule == "released" else None
     return _tagged.score(answers, benchmark, _families(benchmark, rule), rule=rule, lost=lost)
@@ -87,7 +87,7 @@ def less_human(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | Non
 
     Args:
         answers: From `scoring.read` or `scoring.as_answers`.
-        rule: As for `score`; the rows are marked with it and ", less human".
+        rule: As for `score`; the rows are marked with it and "-less-human".
         folder: The official data; the user's cache when None.
 
     Raises:
@@ -137,33 +137,6 @@ def keys(folder: Path | None = None, *, rule: str = RULES[0]) -> Scores:
     )
 
 
-def published_shape(rows: Sequence[ScaleRow]) -> dict[str, dict[str, dict[str, dict[str, float | int]]]]:
-    """Nest scores as upstream's score files do: respondent, family, scale, then four numbers.
-
-    Args:
-        rows: Scores of one rule.
-
-    Raises:
-        InputError: Scores of another instrument or of several rules.
-    """
-    rules = sorted({row.rule for row in rows})
-    if len(rules) > 1 or any(row.instrument != NAME for row in rows):
-        raise InputError(
-            f"scores of {', '.join(sorted({row.instrument for row in rows}))} by rules {', '.join(rules)}",
-            where="upstream's JSON",
-            expected=f"scores of {NAME} by one rule",
-        )
-    out: dict[str, dict[str, dict[str, dict[str, float | int]]]] = {}
-    for row in rows:
-        out.setdefault(row.respondent, {}).setdefault(row.family, {})[_upstream_name(row.scale)] = {
-            "centered_mean": row.estimate,
-            "original_mean": row.raw,
-            "std_dev": row.spread,
-            "n": row.n,
-        }
-    return out
-
-
 def _families(benchmark: Benchmark, rule: str) -> tuple[_tagged.Family, ...]:
     paper = rule == "paper"
     return tuple(
@@ -184,7 +157,3 @@ def _lost_tags(answers: AnswerTable, benchmark: Benchmark) -> Bool[np.ndarray, "
         if item in row and respondent not in KEPT_TAGS:
             out[answers.respondent[at], row[item]] = True
     return out
-
-
-def _upstream_name(scale: str) -> str:
-    return "_".join(part if part == "to" else part.capitalize() for part in scale.split("_"))
