@@ -282,3 +282,69 @@ def test_a_bad_configuration_is_refused_before_the_model_is_loaded(vprobe, tmp_p
     (tmp_path / "c.toml").write_text('benchmark = ["everyday"]\nmodel = "no-such-folder"\n' + line + "\n")
     said = vprobe("run", tmp_path / "c.toml", "--out", tmp_path / "run")
     assert said.code == 1 and message in said.err and "no-such-folder" not in said.err
+
+
+# instruments
+
+
+def answers(folder: Path) -> Path:
+    """Two models' answers to a few items, one of them unreadable."""
+    items = [item.id for item in benchmarks.load("everyday").items][:60]
+    labels = ("very much like me", "like me", "not like me", "not like me at all")
+    rows = [
+        f"{model},{version},{item},{labels[(i * (m + 1) + j) % 4]}"
+        for m, model in enumerate(("qwen2.5-7b-instruct", "llama-3.1-8b-instruct"))
+        for j, version in enumerate(("v1", "v1_reversed"))
+        for i, item in enumerate(items)
+    ]
+    rows[3] = rows[3].rpartition(",")[0] + ",who knows"
+    path = folder / "answers.csv"
+    path.write_text("\n".join(("model,version,item_id,raw_response", *rows)), encoding="utf-8")
+    return path
+
+
+def test_answers_of_ones_own_are_scored_explained_and_printed_for_a_program(vprobe, tmp_path: Path) -> None:
+    file = answers(tmp_path)
+    said = vprobe("score", "everyday", "--answers", file, "--explain", "--reliability")
+    assert said.code == 0, said.err
+    assert "1 of 240 answers could not be read" in said.out and "row 5: qwen2.5-7b-instruct v1" in said.out
+    assert "'who knows'" in said.out and "ICC(3,k)" in said.out and "Self-Direction" in said.out
+    found = json.loads(vprobe("score", "everyday", "--answers", file, "--json", "--explain").out)
+    assert found["unread"][0]["text"] == "who knows"
+    row = found["scores"]["qwen2.5-7b-instruct"]["schwartz"]["Self_Direction"]
+    assert {"centered_mean", "original_mean", "std_dev", "n", "n_unscored", "option_mass", "reliability"} <= set(row)
+    plain = json.loads(vprobe("score", "everyday", "--answers", file, "--json").out)
+    assert plain == found["scores"]
+
+
+def test_bad_answers_give_one_message_and_exit_1(vprobe, tmp_path: Path) -> None:
+    file = answers(tmp_path)
+    for words, message in (
+        (("score", "everydy", "--answers", file), "did you mean 'everyday'"),
+        (("score", "everyday", "--answers", tmp_path / "none.csv"), "cannot be read"),
+        (("score", "everyday", "--answers", file, "--rule", "paper"), "unknown rule 'paper'"),
+        (("score", "svo", "--answers", file), "no column item"),
+        (("labels", "everyday"), "unknown benchmark with raw ratings"),
+        (("compare",), "run folders, or one file of answers"),
+        (("data", "get", "pvq-21"), "yours to supply"),
+    ):
+        said = vprobe(*words)
+        assert said.code == 1 and message in said.err and not said.out, (words, said)
+
+
+def test_models_are_compared_from_a_file_with_a_page(vprobe, tmp_path: Path) -> None:
+    said = vprobe("compare", "--answers", answers(tmp_path), "-b", "everyday", "--out", tmp_path / "page")
+    assert said.code == 0, said.err
+    assert "2 models of 2 families" in said.out and (tmp_path / "page" / "compared.html").is_file()
+    found = json.loads(vprobe("compare", "--answers", answers(tmp_path), "-b", "everyday", "--json").out)
+    assert {row["value"] for row in found["effects"]} >= {"power", "security"}
+
+
+def test_human_labels_are_made_again_and_written(vprobe, shared: Path, tmp_path: Path) -> None:
+    official = shared / "value_portrait" / "upstream"
+    said = vprobe("labels", "--data", official, "--kind", "ipsatised", "--out", tmp_path / "labels.csv")
+    assert said.code == 0, said.err
+    assert "9,282 of 9,880" in said.out and "rater group 0" in said.out and "0.590" in said.out
+    assert len((tmp_path / "labels.csv").read_text("utf-8").splitlines()) == 1 + 9880
+    found = json.loads(vprobe("labels", "--data", official, "--repaired", "--json").out)
+    assert (found["exact"], found["different"]) == (9880, [])

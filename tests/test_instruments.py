@@ -181,6 +181,8 @@ def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_k
     assert max(words.values()) - min(words.values()) < 2.0
     assert all(row.n == 1 and row.n_unscored == 0 for row in rows.values())
     assert len(rows) == 2 * 4 * 3
+    page = pipeline.write_report(tmp_path).read_text("utf-8")
+    assert "Social values given to the model" in page and "wrong value" in page
 
 
 def test_inducing_needs_a_known_way_and_directions_to_steer_with(model, backend, tmp_path) -> None:
@@ -212,6 +214,7 @@ def test_personas_move_a_model_by_what_it_answers_under_them_less_what_it_answer
     mine = [row.difference for row in rows if row.level == "woman"]
     np.testing.assert_allclose(mine, expected, atol=1e-5)
     assert dict(done.facts)["personas"] == 2
+    assert "Demographic personas" in pipeline.write_report(tmp_path).read_text("utf-8")
     with pytest.raises(InputError, match="did you mean 'gender'"):
         pipeline.demographics(given, axes=("gendre",), backend=backend)
 

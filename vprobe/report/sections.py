@@ -8,6 +8,7 @@ from vprobe.report import (
     conditions,
     dose,
     forest,
+    given,
     grids,
     heatmap,
     instruments,
@@ -33,7 +34,8 @@ def build(tables: Tables) -> tuple[Section, ...]:
     said = (_claims,) if tables.claims else ()
     across = (_conditions,) if tables.conditions else ()
     scored = (_scores,) if tables.scales else ()
-    parts = (*said, _layers, _profile, *scored, _circle, _agreement, *across, _doses, _map, _counts, _provenance)
+    told = tuple(part for part, rows in ((_induced, tables.induced), (_people, tables.demographics)) if rows)
+    parts = (*said, _layers, _profile, *scored, *told, _circle, _agreement, *across, _doses, _map, _counts, _provenance)
     return tuple(part(tables) for part in parts)
 
 
@@ -109,6 +111,14 @@ def _layers(tables: Tables) -> Section:
 
 def _scores(tables: Tables) -> Section:
     return instruments.section(tables.scales)
+
+
+def _induced(tables: Tables) -> Section:
+    return given.induced(tables.induced)
+
+
+def _people(tables: Tables) -> Section:
+    return given.demographics(tables.demographics, tables.people)
 
 
 def _profile_commands(tables: Tables) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vprobe import store
+from vprobe import ess, store
 from vprobe.report.truth import NONE, Truth
 from vprobe.types import (
     Agreement,
@@ -16,6 +16,7 @@ from vprobe.types import (
     ClaimRow,
     ConditionRow,
     DoseRow,
+    InduceRow,
     Item,
     MapPoint,
     ProfileRow,
@@ -29,6 +30,7 @@ from vprobe.types import (
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
+    "induced", "demographics", "people_pairs",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -60,6 +62,9 @@ class Tables:
         claims: Rows of `claims`.
         conditions: Rows of `conditions`.
         scales: Rows of `scales`.
+        induced: Rows of `induced`.
+        demographics: Rows of `demographics`.
+        people: Rows of `people_pairs`.
         truth: What was planted; empty unless something was.
         effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
@@ -77,6 +82,9 @@ class Tables:
     claims: tuple[ClaimRow, ...] = ()
     conditions: tuple[ConditionRow, ...] = ()
     scales: tuple[ScaleRow, ...] = ()
+    induced: tuple[InduceRow, ...] = ()
+    demographics: tuple[ess.Effect, ...] = ()
+    people: tuple[ess.PairMatch, ...] = ()
     truth: Truth = NONE
     effects: tuple[Effect, ...] = ()
     recorded: bool = False
@@ -142,6 +150,9 @@ def read(folder: Path) -> Tables:
         claims=rows("claims", ClaimRow),
         conditions=rows("conditions", ConditionRow),
         scales=rows("scales", ScaleRow),
+        induced=rows("induced", InduceRow),
+        demographics=rows("demographics", ess.Effect),
+        people=rows("people_pairs", ess.PairMatch),
         truth=Truth(rows("truth", TruthRow)),
         effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),
