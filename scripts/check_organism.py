@@ -368,7 +368,7 @@ RECOVERY: tuple[tuple[str, str, Callable[[Sizes], tuple[str, bool]], bool], ...]
     ("partial direction", "cosine >= theory - .02 at n = 520, selectivity >= 8", recovered, True),
     ("marginal direction", "the marginal direction is labelled so", marginal, True),
     ("personas", "Probe-vs-behaviour agreement across >= 40 persona conditions r >= .95", personas, False),
-    ("coverage", "the pipeline's 95 % intervals cover the truth in .90-.98 of >= 200 redraws", coverage, True),
+    ("coverage", "the pipeline's 95 % intervals cover the truth in .90-.98 of >= 200 redraws", coverage, False),
     ("permuted arms",
      "Permuted-label steering arms: mean effect pooled |z| <= 3; true effect beyond the 99th percentile of 100 draws",
      arms, True),
