@@ -51,9 +51,10 @@ def test_an_instrument_is_asked_scored_recorded_and_reported(model, backend, tmp
     pipeline.rate(given, backend=backend)
     rows = store.load_rows(tmp_path, "scales", ScaleRow)
     assert {row.kind for row in rows} == {kind} and {row.instrument for row in rows} == {name}
-    assert {row.readout for row in rows} == {"option probabilities", "its words"}
+    first = "most probable option" if kind == "choice" else "option probabilities"
+    assert {row.readout for row in rows} == {first, "its words"}
     assert all(row.respondent == model.name for row in rows)
-    said = [row for row in rows if row.readout == "option probabilities"]
+    said = [row for row in rows if row.readout == first]
     assert all(0.0 < row.option_mass < 1.0 for row in said)
     page = pipeline.write_report(tmp_path).read_text("utf-8")
     assert "What the instruments say" in page and kind.replace("_", "-") in page
@@ -71,7 +72,8 @@ def test_completions_are_the_models_own_and_what_is_read_is_what_it_said(model, 
         assert (item.text, item.response) == (prompt.messages[0].content, said)
     acts = store.load_activations(tmp_path, "response_mean")
     assert [one.split("/")[0] for one in acts.sample_ids] == [item.id for item in stored if item.response]
-    pipeline.rate(given, backend=backend)
+    for _ in range(2):  # asking again is no other question
+        pipeline.rate(given, backend=backend)
     found = store.load_rows(tmp_path, "responses", Response)
     assert all(one.logprobs is None and one.ratings == () and one.text is not None for one in found)
     assert {row.kind for row in store.load_rows(tmp_path, "scales", ScaleRow)} == {"generation"}
@@ -189,6 +191,9 @@ def test_inducing_needs_a_known_way_and_directions_to_steer_with(model, backend,
     given = config(model, tmp_path, "svo")
     with pytest.raises(InputError, match="did you mean 'word'"):
         pipeline.induce(given, ways=("wrd",), backend=backend)
+    for ways in ((), ("word", "word")):
+        with pytest.raises(InputError, match="each once"):
+            pipeline.induce(given, ways=ways, backend=backend)
     with pytest.raises(InputError, match="name a run with directions"):
         pipeline.induce(given, ways=("steering",), backend=backend)
 
@@ -214,6 +219,11 @@ def test_personas_move_a_model_by_what_it_answers_under_them_less_what_it_answer
     mine = [row.difference for row in rows if row.level == "woman"]
     np.testing.assert_allclose(mine, expected, atol=1e-5)
     assert dict(done.facts)["personas"] == 2
+    few = config(model, tmp_path / "few", "portraits", versions=("v1",), values=("benevolence",))
+    pipeline.demographics(few, axes=("gender",), backend=backend)
+    alone = store.load_rows(tmp_path / "few", "demographics", ess.Effect)
+    same = [row.difference for row in rows if row.value == "benevolence"]
+    assert [row.difference for row in alone] == same, "the other values stay in the baseline"
     assert "Demographic personas" in pipeline.write_report(tmp_path).read_text("utf-8")
     with pytest.raises(InputError, match="did you mean 'gender'"):
         pipeline.demographics(given, axes=("gendre",), backend=backend)
@@ -256,5 +266,9 @@ def test_directions_of_one_run_score_what_another_run_recorded(model, backend, t
     one = pipeline.direction(tmp_path / "a", "benevolence")
     mine = [row.score for row in rows if row.value == "benevolence"]
     np.testing.assert_allclose(mine, one.score(acts.at(one.site)), rtol=1e-6)
+    again = config(model, tmp_path / "c", "everyday", limit=2, sites=("resid_post:0-1",), method=("mean-difference",))
+    pipeline.extract(again, backend=backend)
+    with pytest.raises(InputError, match="10 items are in both runs"):
+        pipeline.borrow(tmp_path / "c", said, source=tmp_path / "a")
     with pytest.raises(InputError, match="leave --from out"):
         pipeline.borrow(tmp_path / "a", said, source=tmp_path / "a")

@@ -43,7 +43,7 @@ def test_words_are_parsed_and_what_says_nothing_is_unscored_and_listed(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8"), ("\n", "utf-8-sig"), ("\r\n", "utf-8-sig")]
+    ("end", "encoding"), [("\n", "utf-8"), ("\r\n", "utf-8"), ("\r", "utf-8"), ("\r\n", "utf-8-sig"), ("\n\n", "utf-8")]
 )
 def test_byte_order_mark_and_line_ends_change_nothing(tmp_path: Path, end: str, encoding: str) -> None:
     rows = (*ROWS, f'a,v1,{ITEMS[2]},"Je ne sais pas, désolé; 我不知道"')
@@ -90,6 +90,8 @@ def test_answers_of_one_wording_need_no_version_and_a_failed_call_is_named(tmp_p
         ((f"a,v1,{ITEMS[0]},lots",), HEAD.replace("raw", "numeric"), ("'lots' in row 2",)),
         ((), HEAD, ("no rows",)),
         ((f'a,v1,{ITEMS[0]},"like me',), HEAD, ("not a CSV table",)),
+        ((*ROWS, f"a,v1,{ITEMS[3]},not like me, at all"), HEAD, ("row 5 has 5 cells, the header 4", "double quotes")),
+        ((f"a,v1,{ITEMS[3]}",), HEAD, ("row 2 has 3 cells",)),
     ],
 )  # fmt: skip
 def test_what_cannot_be_scored_is_named_with_its_row(tmp_path: Path, rows, head, words) -> None:
@@ -186,3 +188,26 @@ def test_a_preference_for_places_is_divided_out_and_a_taste_for_labels_is_not() 
     one = [answer for answer in biased(0.7, taste) if answer.template == "v1"]
     alone = scoring.as_answers(one, respondent="m", correct_order=True)
     np.testing.assert_allclose(alone.number, [answer.expected for answer in one])
+
+
+def test_a_choice_is_the_most_probable_option_and_not_a_mean_of_all() -> None:
+    flat, sure = (0.24, 0.26, 0.25, 0.25), (0.01, 0.01, 0.01, 0.97)
+    said = [Response(f"{i}/v1", str(i), str(i), "s", "v1", (1.0, 2.0, 8.0, 9.0), tuple(np.log(p)))
+            for i, p in enumerate((flat, sure))]  # fmt: skip
+    assert scoring.as_answers(said, respondent="m", likeliest=True).number.tolist() == [2.0, 9.0]
+    assert 4.0 < scoring.as_answers(said, respondent="m").number[0] < 6.0
+
+
+def test_completions_are_read_as_texts_and_only_empty_ones_are_listed(tmp_path: Path) -> None:
+    stems = [item.id for item in benchmarks.load("valuelex").items][:3]
+    rows = tuple(f"m,v1,{stem},{text}" for stem, text in zip(stems, ("kind and fair", "", "zzz"), strict=True))
+    found = scoring.read("valuelex", written(tmp_path, rows))
+    assert [one.item_id for one in scoring.unread(found, texts=True)] == [stems[1]]
+    assert len(scoring.unread(found)) == 3
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv.gz"
+    path.write_bytes(gzip.compress(b"x" * 999)[:-12] + b"rubbish12345")
+    with pytest.raises(InputError, match="cannot be read"):
+        read(path)

@@ -37,7 +37,7 @@ def score(
     from vprobe import pipeline, scoring
 
     read = scoring.read(name, answers, folder=data)
-    left = scoring.unread(read)
+    left = scoring.unread(read, texts=scoring.plug_in(name).KIND == "generation")
     rows = scoring.score(name, read, rule=rule, folder=data)
     repeated = pipeline.reliability(name, read, folder=data) if reliability else None
     if as_json:

@@ -14,9 +14,9 @@ def scales(rows: Sequence[Any]) -> None:
     from vprobe import values
 
     heads = ("scale", "score", "95 % interval", "before centring", "SD", "n", "unscored", "option mass", "reliability")
-    for key in dict.fromkeys((r.respondent, r.instrument, r.family, r.kind, r.rule, r.readout) for r in rows):
-        mine = [r for r in rows if (r.respondent, r.instrument, r.family, r.kind, r.rule, r.readout) == key]
-        respondent, instrument, family, kind, rule, readout = key
+    for key in dict.fromkeys(_sort(r) for r in rows):
+        mine = [r for r in rows if _sort(r) == key]
+        respondent, instrument, family, kind, rule, readout, unit = key
         number = show.number
         lines = [
             (values.title(r.scale), number(r.estimate), f"{number(r.low)} .. {number(r.high)}", number(r.raw),
@@ -25,8 +25,14 @@ def scales(rows: Sequence[Any]) -> None:
         ]  # fmt: skip
         show.table(f"{respondent}: {instrument} {family} ({kind}, rule {rule}" + (f", {readout})" if readout else ")"),
               heads, lines)  # fmt: skip
+        show.line(f"unit: {unit}")
         for what in dict.fromkeys(r.reliability_of for r in mine if r.reliability_of):
-            show.line(f"reliability: {what}; unit: {mine[0].unit}")
+            show.line(f"reliability: {what}")
+
+
+def _sort(row: Any) -> tuple[str, ...]:
+    """Return what scores must share to stand in one table."""
+    return (row.respondent, row.instrument, row.family, row.kind, row.rule, row.readout, row.unit)
 
 
 def induced(run: Path) -> None:
@@ -113,14 +119,14 @@ def compared(found: Any) -> None:
         for row in made.effects
     ]  # fmt: skip
     show.table("change of a score with size and stage, families the units", heads, rows)
-    heads = ("finding", "", "estimate", "95 % interval", "p", "models", "families", "why not")
+    heads = ("finding", "", "estimate", "95 % interval", "p", "models", "families", "note")
     told = [
         (row.finding, "stands" if row.stands else "does not stand", number(row.estimate, 3),
          f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), str(row.n_models), str(row.n_families),
-         "" if row.stands else row.reason)
+         row.reason)
         for row in made.findings
     ]  # fmt: skip
-    show.table("published findings on these models", heads, told)
+    show.table("published findings on these models, each at .05 by itself", heads, told)
     for row in made.likeness:
         show.line(f"profiles of {row.pairs}: median r {number(row.median_r)}, with the generic profile held constant "
                   f"{number(row.median_r_own)} ({row.n} pairs)")  # fmt: skip
@@ -178,6 +184,9 @@ def reliability(found: Any) -> None:
     heads = ("respondent", "versions", "ICC(2,1)", "ICC(3,k)", "order effect", "order changes", "wording effect",
              "wording changes", "beware")  # fmt: skip
     show.table("how far answers depend on how they were asked", heads, rows)
+    if found.note:
+        show.line(f"no consistency: {found.note}")
+        return
     rows = [
         (values.title(row.scale), row.statistic, row.ratings, number(row.estimate), number(row.null_mean),
          number(row.null_95), row.verdict, str(row.n_items), str(row.n_units))

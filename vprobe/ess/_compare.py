@@ -139,8 +139,9 @@ def effects(
 ) -> tuple[Effect, ...]:
     """Return how far a persona moves a model on each value, item by item against the same model without it.
 
-    A score is the mean rating of a value's items less the mean of all keyed items, those keyed -1 turned round. The
-    difference of two such scores is taken over the items answered both times; its interval draws whole queries.
+    A score is the mean rating of a value's items less the mean of all keyed items, each once, those keyed -1 turned
+    round (by their largest key). The difference of two such scores is taken over the items answered both times; its
+    interval draws whole queries.
 
     Args:
         persona: One rating per item under the persona; NaN is unscored.
@@ -169,7 +170,9 @@ def effects(
     code = stats.codes(groups)
     member = sparse.csr_array((np.ones(len(code)), (code, np.arange(len(code)))))
     mine, n = member @ moved, member @ known.astype(np.float64)
-    every, of = mine.sum(axis=1), n.sum(axis=1)
+    largest = np.abs(np.nan_to_num(keys)).argmax(axis=1)
+    rows_of = np.arange(len(keys))
+    every, of = member @ moved[rows_of, largest], member @ known[rows_of, largest].astype(np.float64)
     rows = []
     for column, value in enumerate(values):
         parts = np.stack([mine[:, column], n[:, column], every, of], axis=1)

@@ -23,11 +23,13 @@ def borrow(folder: Path, config: RunConfig, *, source: Path) -> Stage:
         source: A run of the same model with directions.
 
     Raises:
-        VprobeError: No activations or directions, another model, or a site or position that was not recorded here.
+        VprobeError: No activations or directions, another model, items of both runs, or a site or position not recorded
+            here.
     """
     if folder.resolve() == source.resolve():
         raise InputError("a run's own directions", where="--from", expected="another run", do="leave --from out")
     acts = store.load_activations(folder, store.recording(folder).positions[0])
+    _apart(folder, source)
     there = tuple(dict.fromkeys(one.value for one in store.load_directions(source)))
     chosen = chosen_values(config.values, there)
     found = scores.project(acts, [direction(source, value, method=config.method[0]) for value in chosen])
@@ -44,3 +46,14 @@ def borrow(folder: Path, config: RunConfig, *, source: Path) -> Stage:
         for column, value in enumerate(chosen)
     )
     return Stage("borrow", folder, (("items", len(ids)), ("directions of", source.name), *facts))
+
+
+def _apart(folder: Path, source: Path) -> None:
+    """Refuse items the directions were fitted on: they would look too good."""
+    fitted = {item.id for item in store.load_items(source).items}
+    shared = [item.id for item in store.load_items(folder).items if item.id in fitted]
+    if shared:
+        raise InputError(
+            f"{len(shared)} items are in both runs, first {shared[0]!r}", where="--from",
+            expected="items the directions were not fitted on", do="vprobe probe scores a run's own items held out",
+        )  # fmt: skip

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import benchmarks, ess, prompts, responses, scores, store
+from vprobe import benchmarks, ess, prompts, responses, scores, store, values
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import unknown
 from vprobe.pipeline._common import Stage, Tell, chosen_values, info, join, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._read import Asked, ask, fitting
+from vprobe.scoring import value_portrait
 from vprobe.types import Benchmark, Prompt
 
-TAG = 0.3
-"""A response speaks for a value where its human loading is above this; items keyed by hand go by their key."""
 NOBODY = "nobody"
 """Name of the condition without a persona."""
 
@@ -50,12 +49,14 @@ def demographics(
             raise unknown("axis", axis, known, where="--axes")
     chosen = tuple(one for one in benchmarks.demographics() if not axes or one.axis in axes)
     folder, found = Path(config.out), load_benchmarks(config)
+    chosen_values(config.values, join(found).values)  # says what has no keys before anything is asked
     backend = backend or load_backend(config)
     asked = fitting(backend, _under(chosen, ask(found, config.versions)), config.too_long, "demographics")
     with store.timed(folder, "demographics", device=backend.device):
         rows = _effects(backend, asked, chosen, join(found), config, tell)
         store.save_info(folder, info("demographics", config, backend.info, found, asked.counts), "demographics")
         store.save_rows(folder, "demographics", rows, ess.Effect)
+        store.drop(folder, ("people",))  # of another survey, or of none
         beside = ess.compare(rows, people)
         if people:
             store.save_rows(folder, "people", people, ess.GroupRow)
@@ -66,7 +67,7 @@ def demographics(
         ("model", backend.info.name),
         ("personas", len(chosen)),
         ("items under each", len({prompt.item_id for prompt in asked.prompts})),
-        *((f"same sign as people, {one.axis}", one.same_sign) for one in beside.axes),
+        *((f"same sign as people, {one.axis}", f"{one.same_sign:.2f} of {one.n}") for one in beside.axes),
     )
     return Stage("demographics", folder, facts, asked.counts)
 
@@ -89,17 +90,27 @@ def _effects(
     for answer in said:
         by_name.setdefault(answer.prompt_id.partition("@")[2] or NOBODY, []).append(answer)
     vanilla = scores.rate(by_name[NOBODY], ids).expected
-    values = chosen_values(config.values, one.values)
-    keys, groups = _keys(one, ids, values), one.groups(ids)
+    wanted, groups = chosen_values(config.values, one.values), one.groups(ids)
     rows: list[ess.Effect] = []
     for who in chosen:
         mine = scores.rate(by_name.get(who.id, []), ids).expected
-        rows += ess.effects(mine, vanilla, keys, values, groups, axis=who.axis, level=who.level, seed=config.seed)
+        for _, members in values.FAMILIES:  # a family has one baseline, whichever of its values are wanted
+            family = tuple(value for value in members if value in one.values)
+            if set(family) & set(wanted):
+                keys = _keys(one, config, ids, family)
+                found = ess.effects(
+                    mine, vanilla, keys, family, groups, axis=who.axis, level=who.level, seed=config.seed
+                )
+                rows += [row for row in found if row.value in wanted]
     return rows
 
 
-def _keys(one: Benchmark, ids: tuple[str, ...], values: tuple[str, ...]) -> Float[np.ndarray, "item value"]:
-    """Return +1 where an item speaks for a value: by the source's rule for human loadings, else as it is keyed."""
-    labels = one.loadings(ids, values)
-    rated = any(item.n_raters for item in one.items)
-    return np.where(labels > TAG, 1.0, 0.0) if rated else labels
+def _keys(
+    one: Benchmark, config: RunConfig, ids: tuple[str, ...], family: tuple[str, ...]
+) -> Float[np.ndarray, "item value"]:
+    """Return which items speak for which value: by the instrument's own rule where it tags them, else as keyed."""
+    if one.name != value_portrait.NAME:
+        return one.loadings(ids, family)
+    tags = value_portrait.keys(Path(config.data) if config.data else None)
+    rows = [tags.sample_ids.index(item) for item in ids]
+    return tags.x[rows][:, [tags.values.index(value) for value in family]]

@@ -13,12 +13,13 @@ from vprobe import benchmarks, prompts, responses, scoring, steering, store
 from vprobe.backends import Backend
 from vprobe.benchmarks import svo
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, unknown
+from vprobe.errors import InputError, ModelError, unknown
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._read import ask, fitting
+from vprobe.pipeline._scales import LIKELIEST, SPOKEN
 from vprobe.scoring import svo as rule
-from vprobe.types import InduceRow, Prompt, Response, Steering
+from vprobe.types import Count, InduceRow, Prompt, Response, Steering
 
 STEERED = "steering"
 WAYS = (*svo.WAYS, STEERED)
@@ -70,6 +71,8 @@ def induce(
     for way in ways:
         if way not in WAYS:
             raise unknown("way", way, WAYS, where="--ways")
+    if not ways or len(set(ways)) < len(ways):
+        raise InputError(f"{list(ways)}", where="--ways", expected="at least one way, each once")
     if STEERED in ways and directions is None:
         raise InputError("no directions", where="--ways steering", do="name a run with directions by --run")
     folder, found = Path(config.out), (benchmarks.load("svo", limit=PRIMARY),)
@@ -79,20 +82,26 @@ def induce(
     wanted = ask(found, config.versions)
     rows: list[InduceRow] = []
     answers: list[Response] = []
+    counts: list[Count] = []
     with store.timed(folder, "induce", device=backend.device):
         for done, state in enumerate(states):
             given = [_under(prompt, state) for prompt in wanted]
             said: tuple[Response, ...] = ()
             if not state.reason:
-                asked = fitting(backend, given, config.too_long, "induce")
-                said = responses.collect(
-                    backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
-                    batch_tokens=config.batch_tokens or None,
-                )  # fmt: skip
+                try:
+                    asked = fitting(backend, given, config.too_long, "induce")
+                except ModelError as error:  # the other ways may still fit
+                    state = replace(state, reason=error.found)
+                else:
+                    counts += asked.counts
+                    said = responses.collect(
+                        backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
+                        batch_tokens=config.batch_tokens or None,
+                    )  # fmt: skip
             rows += _rows(state, said)
             answers += said
             tell("induce", done + 1, len(states))
-        store.save_info(folder, info("induce", config, backend.info, found), "induce")
+        store.save_info(folder, info("induce", config, backend.info, found, counts), "induce")
         store.save_rows(folder, "induced", rows, InduceRow)
         store.save_rows(folder, "induced_answers", answers, Response)
     left = {row.note for row in rows if row.note}
@@ -102,7 +111,7 @@ def induce(
         ("answers", len(answers)),
         *(("left out", note) for note in sorted(left)),
     )
-    return Stage("induce", folder, facts)
+    return Stage("induce", folder, facts, tuple(counts))
 
 
 def _states(backend: Backend, config: RunConfig, way: str, directions: Path | None, strength: float) -> list[_Given]:
@@ -149,7 +158,7 @@ def _under(prompt: Prompt, state: _Given) -> Prompt:
 def _rows(state: _Given, said: Sequence[Response]) -> list[InduceRow]:
     """Hold the choices of one state against every type it is an arm of, for each read-out."""
     out = []
-    readouts = (("option probabilities", False), ("its words", True)) if said else (("option probabilities", False),)
+    readouts = ((LIKELIEST, False), (SPOKEN, True)) if said else ((LIKELIEST, False),)
     for readout, greedy in readouts:
         if greedy and not any(one.text is not None for one in said):
             continue
@@ -175,5 +184,5 @@ def _angles(said: Sequence[Response], *, greedy: bool) -> tuple[np.ndarray, floa
     """Return the angle of each version the model answered, and its mean option mass."""
     if not said:
         return np.empty(0), math.nan
-    table = scoring.as_answers(said, respondent="model", parse=rule.parse if greedy else None)
+    table = scoring.as_answers(said, respondent="model", parse=rule.parse if greedy else None, likeliest=not greedy)
     return rule.version_angles(table)[0], float(table.masses()[0])

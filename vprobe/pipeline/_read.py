@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vprobe import activations, prompts, responses, scores, store
+from vprobe import activations, generation, prompts, responses, scores, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError, StoreError, unknown
@@ -105,6 +105,9 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     folder = Path(config.out)
     found = load_benchmarks(config)
     wanted = ask(found, config.versions)
+    if config.generation:
+        for one in found:
+            generation.ask(one)  # says what has no responses to compare before anything is asked
     backend = backend or load_backend(config)
     asked = fitting(backend, wanted, config.too_long, "rate")
     same_items(folder, found)
@@ -135,14 +138,15 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
             correct_order=config.correct_order,
         )  # fmt: skip
         store.save_rows(folder, "scales", (*scored, *more.scales), ScaleRow)
+        store.drop(folder, ("generation",))
         if more.rows:
             store.save_rows(folder, "generation", more.rows)
-    facts = _rate_facts(backend, asked.prompts, said, len(scored) + len(more.scales))
+    facts = _rate_facts(backend, asked.prompts, said, (*scored, *more.scales))
     return Stage("rate", folder, facts, counts)
 
 
 def _rate_facts(
-    backend: Backend, asked: Sequence[Prompt], said: Sequence[Response], n_scales: int
+    backend: Backend, asked: Sequence[Prompt], said: Sequence[Response], scored: Sequence[ScaleRow]
 ) -> tuple[tuple[str, Any], ...]:
     """Return what is worth printing: how much was asked, and how far the two read-outs and the two orders agree."""
     mass = [a.option_mass for a in said if a.logprobs is not None]
@@ -156,7 +160,7 @@ def _rate_facts(
         ("order effect (reversed less forward), points", behavior.order_effect),
         ("probabilities against words: r over items", behavior.greedy_r),
         ("probabilities against words: mean difference, points", behavior.greedy_mad),
-        ("scale scores", n_scales),
+        ("scale scores", f"{sum(math.isfinite(row.estimate) for row in scored)} of {len(scored)}"),
     )
 
 
@@ -243,9 +247,9 @@ def same_ratings(folder: Path, old: Sequence[Response], asked: Sequence[Prompt],
     """
     if not old:
         return
-    if {a.prompt_id for a in old} != {p.id for p in asked} or any(
-        a.text is not None for a in old if a.ratings
-    ) != greedy:
+    rated = [a for a in old if a.ratings]
+    other = bool(rated) and any(a.text is not None for a in rated) != greedy
+    if other or {a.prompt_id for a in old} != {p.id for p in asked}:
         raise StoreError(
             f"this run holds {len(old)} ratings of other settings; nothing was deleted",
             where=str(folder),

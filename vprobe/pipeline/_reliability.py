@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vprobe import benchmarks, psychometrics, scoring
-from vprobe.errors import InputError
+from vprobe.errors import DataError, InputError
 from vprobe.labels import Labels
 from vprobe.scoring import value_portrait
 from vprobe.types import AnswerTable, Scores
@@ -16,10 +16,17 @@ DRAWS = 100
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far answers depend on how they were asked, and how scales hold together beside random sets of items."""
+    """How reliable answers are.
+
+    Args:
+        versions: How far they depend on how they were asked.
+        scales: How scales hold together beside random sets of items; empty where that cannot be asked.
+        note: Why it cannot; empty where it can.
+    """
 
     versions: tuple[psychometrics.VersionRow, ...]
     scales: tuple[psychometrics.ConsistencyRow, ...]
+    note: str = ""
 
 
 def reliability(name: str, answers: AnswerTable, *, folder: Path | None = None, seed: int = 0) -> Reliability:
@@ -32,13 +39,17 @@ def reliability(name: str, answers: AnswerTable, *, folder: Path | None = None, 
         seed: Seed of the random item sets.
 
     Raises:
-        InputError: An unknown instrument, or one whose items load on no value.
+        InputError: An unknown instrument.
     """
     scoring.plug_in(name)
+    repeated = psychometrics.repeatability(answers)
     statistics = ("alpha",) if len(answers.respondents) < 2 else ("alpha", "omega")
-    keys = value_portrait.keys(folder) if name == value_portrait.NAME else _keys(name, folder)
-    scales = psychometrics.consistency(answers, keys, seed=seed, draws=DRAWS, statistics=statistics)
-    return Reliability(psychometrics.repeatability(answers), scales)
+    try:
+        keys = value_portrait.keys(folder) if name == value_portrait.NAME else _keys(name, folder)
+        scales = psychometrics.consistency(answers, keys, seed=seed, draws=DRAWS, statistics=statistics)
+    except (InputError, DataError) as error:  # the scores and the versions stand without it
+        return Reliability(repeated, (), error.found)
+    return Reliability(repeated, scales)
 
 
 def _keys(name: str, folder: Path | None) -> Scores:

@@ -16,6 +16,8 @@ from vprobe.types import Benchmark, Count, GenerationRow, Response, ScaleRow
 EXPECTED, CORRECTED, SPOKEN = "option probabilities", "option probabilities without place", "its words"
 """Read-outs of one answer: the mean rating under option probabilities, as they are or without the preference for places
 in the list, and the parsed text."""
+LIKELIEST = "most probable option"
+"""Read-out of a choice, instead of the first two."""
 
 
 def scales(
@@ -40,14 +42,20 @@ def scales(
         mine = [answer for answer in answers if answer.item_id in {item.id for item in one.items}]
         if one.name not in scoring.names() or not mine:
             continue
-        free = all(answer.logprobs is None for answer in mine)
-        spoken = any(answer.text is not None for answer in mine)
-        for readout, wanted in ((EXPECTED, not free), (CORRECTED, correct_order and not free), (SPOKEN, spoken)):
-            if wanted:
-                parse = scoring.plug_in(one.name).parse if readout == SPOKEN else None
-                table = scoring.as_answers(mine, respondent=respondent, parse=parse, correct_order=readout == CORRECTED)
-                rows = scoring.score(one.name, table, folder=folder)
-                out += [replace(row, readout=readout) for row in rows]
+        plug = scoring.plug_in(one.name)
+        chosen, free = plug.KIND == "choice", all(answer.logprobs is None for answer in mine)
+        readouts = (
+            (LIKELIEST, chosen and not free),
+            (EXPECTED, not chosen and not free),
+            (CORRECTED, correct_order and not chosen and not free),
+            (SPOKEN, any(answer.text is not None for answer in mine)),
+        )
+        for readout in (name for name, wanted in readouts if wanted):
+            table = scoring.as_answers(
+                mine, respondent=respondent, parse=plug.parse if readout == SPOKEN else None,
+                correct_order=readout == CORRECTED, likeliest=readout == LIKELIEST,
+            )  # fmt: skip
+            out += [replace(row, readout=readout) for row in scoring.score(one.name, table, folder=folder)]
     return tuple(out)
 
 

@@ -138,7 +138,7 @@ def _line(row: ScaleRow) -> tuple[str, ...]:
 
 
 def _key(row: ScaleRow) -> tuple[str, ...]:
-    return (row.respondent, row.instrument, row.family, row.kind, row.rule, row.readout)
+    return (row.respondent, row.instrument, row.family, row.kind, row.rule, row.readout, row.unit)
 
 
 def _title(row: ScaleRow) -> str:

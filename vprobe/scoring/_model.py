@@ -14,7 +14,12 @@ Parse = Callable[[str, str, str], float]
 
 
 def as_answers(
-    responses: Sequence[Response], *, respondent: str, parse: Parse | None = None, correct_order: bool = False
+    responses: Sequence[Response],
+    *,
+    respondent: str,
+    parse: Parse | None = None,
+    correct_order: bool = False,
+    likeliest: bool = False,
 ) -> AnswerTable:
     """Return a model's answers as a table.
 
@@ -23,6 +28,8 @@ def as_answers(
         respondent: Name it goes by.
         parse: Take what it said in words, read by an instrument's rule, `plug_in(name).parse`; the mean of its option
             probabilities when None.
+        likeliest: Take the most probable option instead of the mean: a choice among options is no point on a scale,
+            and the mean of a model that does not care would look like a choice of the middle.
         correct_order: Divide the preference for places in the list of options out of those, see `_order.corrected`.
     """
     versions = tuple(dict.fromkeys(one.template for one in responses))
@@ -30,6 +37,8 @@ def as_answers(
     at_version, at_item = ({name: i for i, name in enumerate(names)} for names in (versions, items))
     if parse is not None:
         numbers = [_spoken(one, parse) for one in responses]
+    elif likeliest:
+        numbers = [_likeliest(one) for one in responses]
     else:
         numbers = list(corrected(responses)) if correct_order else [one.expected for one in responses]
     return AnswerTable(
@@ -48,3 +57,7 @@ def as_answers(
 
 def _spoken(one: Response, parse: Parse) -> float:
     return parse(one.text, one.template, one.item_id) if one.text and one.text.strip() else math.nan
+
+
+def _likeliest(one: Response) -> float:
+    return math.nan if one.logprobs is None else float(one.ratings[int(np.argmax(one.logprobs))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,14 +89,16 @@ def read_answers(
     )
 
 
-def unread(answers: AnswerTable) -> tuple[Unread, ...]:
+def unread(answers: AnswerTable, *, texts: bool = False) -> tuple[Unread, ...]:
     """List the answers that are unscored, with the reason, in the order of the file.
 
     Args:
         answers: From `read_answers`.
+        texts: Answers are scored as texts, not as numbers: only those that say nothing are listed.
     """
     out = []
-    for row in np.flatnonzero(~np.isfinite(answers.number)):
+    silent = np.array([not text.strip() for text in answers.texts], dtype=bool)
+    for row in np.flatnonzero(silent if texts else ~np.isfinite(answers.number)):
         text = answers.texts[row]
         reason = "asking failed" if answers.error and answers.error[row] else "no answer of the scale in the text"
         out.append(
@@ -125,29 +128,35 @@ def _table(path: Path) -> Any:
             f"line {row} is not UTF-8", where=str(path), expected="one encoding throughout, UTF-8",
             do="save the file as UTF-8 (a spreadsheet calls it 'CSV UTF-8')",
         ) from None  # fmt: skip
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError("cannot be read", where=str(path), expected="a CSV file", do=str(error)) from None
     if not text.strip():
         raise InputError("is empty", where=str(path), expected="a header and at least one row")
-    try:
-        found = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skip_blank_lines=True, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise InputError(
-            "is not a CSV table", where=str(path), expected="one header, equal rows", do=str(error)
-        ) from None
-    found.columns = _heads(text, path)
-    if not len(found):
+    rows = _rows(text, path)
+    if len(rows) < 2:
         raise InputError("has a header and no rows", where=str(path), expected="at least one answer")
-    return found
-
-
-def _heads(text: str, path: Path) -> list[str]:
-    """Return the column names as they stand in the file; pandas would rename the second of two alike."""
-    names = [name.strip() for name in next(csv.reader(io.StringIO(text)))]
+    names = [name.strip() for name in rows[0]]
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise InputError(f"column {twice[0]!r} stands twice", where=str(path), expected="each column once")
-    return names
+    return pd.DataFrame(rows[1:], columns=names, dtype=str)
+
+
+def _rows(text: str, path: Path) -> list[list[str]]:
+    """Return header and rows, blank lines left out; every row must have as many cells as the header."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=None), strict=True) if row]
+    except csv.Error as error:
+        raise InputError(
+            "is not a CSV table", where=str(path), expected="one header, equal rows", do=str(error)
+        ) from None
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise InputError(
+                f"row {number} has {len(row)} cells, the header {len(rows[0])}", where=str(path),
+                expected="equal rows", do="put a text that holds commas into double quotes",
+            )  # fmt: skip
+    return rows
 
 
 def _require(found: Any, path: Path, item_columns: Sequence[str]) -> None:

@@ -17,10 +17,10 @@ PHRASES = "v3"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _OTHER = re.compile(r"\b(?:other|they|them|their)\b", re.IGNORECASE)
 _OWN = re.compile(r"\b(?:i|me|my|myself|you|your|self)\b", re.IGNORECASE)
-_ENDS = r"(?=\W*$|[.:;)\]*\"]|\s*:)"
+_ENDS = r"(?=\W*$|[.:;)\]*\"]|\s*:|\s*\n)"
 _OPENING = re.compile(
     r"^\W*(?:(?:my|the|your)\s+)?(?:(?:answer|option|choice|letter)\b(?:\s+is\b)?\W*)?"
-    rf"(?:([a-i]){_ENDS}|([a-h])(?=,|\s+[-\u2013\u2014=(]))",
+    rf"(?:([a-i]){_ENDS}|([a-h])(?=,|\s+(?:because|since|as)\b|\s+[-\u2013\u2014=(]))",
     re.IGNORECASE,
 )
 _VERB = r"(?i:option|answer is|choice is|choose|pick|select|take|go with|letter)\W+"

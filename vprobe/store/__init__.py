@@ -55,6 +55,8 @@ OF_STAGE = (
     ("personas", ("conditions",)),
     ("claims", ("claims",)),
     ("truth", ("truth",)),
+    ("generation", ("generation",)),
+    ("people", ("people", "people_pairs", "people_trends", "people_axes")),
 )
 """Tables a stage makes."""
 

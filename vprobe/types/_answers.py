@@ -95,7 +95,7 @@ class ScaleRow:
         reliability: How repeatable the score is; NaN is not known.
         reliability_of: Which reliability, such as "ICC(3,6) over versions"; empty where none is known.
         unit: What 1.0 means.
-        readout: "option probabilities" or "its words" of a model that was asked; empty for a file's answers.
+        readout: Such as "option probabilities" or "its words" of a model that was asked; empty for a file's answers.
     """
 
     respondent: str
@@ -127,7 +127,7 @@ class InduceRow:
         way: How a type was given: "word", "elaborated", "goal" or "steering".
         arm: "value" (the target itself was given), "no_value" or "wrong_value".
         given: The type that was given, or "none".
-        readout: "option probabilities" or "its words".
+        readout: "most probable option" or "its words".
         angle: Mean angle over the versions answered, degrees; NaN where no version gives one.
         ideal: Ideal angle of the target, degrees.
         distance: Mean distance of the versions' angles from the ideal, degrees.
