@@ -298,7 +298,9 @@ def test_the_list_says_what_is_here_and_where(copy: Path) -> None:
 def test_every_benchmark_is_listed_with_licence_and_citation_and_ours_is_always_here() -> None:
     listed = {one.name: one for one in _cache.listing()}
     assert {"everyday", NAME} <= set(listed)
-    assert all(one.what and one.licence and one.citation and one.size > 0 for one in listed.values())
+    assert all(one.what and one.licence and one.citation for one in listed.values())
+    assert {one.name for one in listed.values() if one.size == 0} == {"pvq-21", "pvq-40", "pvq-rr"}
+    assert all((one.state == "yours") == (one.size == 0) for one in listed.values())
     assert listed["everyday"].state == "complete" and listed["everyday"].shipped
     assert "LMSYS" in listed[NAME].licence and listed[NAME].state == "absent"
 
