@@ -253,7 +253,7 @@ def own_words(quick: bool) -> tuple[str, bool]:
             vprobe(work, "lexicon", "elicit", "--model", SHARED / "models" / name, "--out", work / name, *words)
             said += store.load_rows(work / name, "elicited", lexicon.Elicited)
         try:
-            found = lexicon.build(said, draws=40, bootstraps=10)
+            found = lexicon.build(said, draws=99, bootstraps=20)
             text = found.refused or f"{len(found.factors)} factors of {len(found.terms)} terms"
         except InputError as error:
             text = error.found

@@ -253,4 +253,4 @@ def test_without_a_folder_the_user_is_told_that_the_wording_is_not_ours(name: st
     with pytest.raises(DataError, match="not ours to ship") as caught:
         benchmarks.load(name)
     assert f"{name.replace('-', '_')}.csv" in str(caught.value)
-    assert {one.name: one.state for one in benchmarks.listing()}[name] == "absent"
+    assert {one.name: one.state for one in benchmarks.listing()}[name] == "yours"
