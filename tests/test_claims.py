@@ -71,6 +71,19 @@ def test_chunks_of_null_draws_change_nothing(monkeypatch):
     assert [(row.made, row.p) for row in again.rows] == [(row.made, row.p) for row in whole.rows]
 
 
+def test_drawing_stops_early_only_where_no_further_draw_could_change_the_decision(monkeypatch):
+    level = Level(0.05, 999, 0)
+    mixed, null = world(1, (0.3, 0.2, 0.0)), world(2, (0.0, 0.0, 0.0))
+    short = [claims.decodable(read, level).rows for read in (mixed, null)]
+    monkeypatch.setattr("vprobe.claims.reading.ENOUGH", 10**6)
+    whole = [claims.decodable(read, level).rows for read in (mixed, null)]
+    assert [[row.made for row in rows] for rows in short] == [[row.made for row in rows] for rows in whole]
+    assert {row.draws for row in short[0]} == {999} and {row.draws for row in whole[1]} == {999}
+    assert {row.draws for row in short[1]} < {250, 500, 750}
+    for one, other in zip(short[1], whole[1], strict=True):
+        assert one.p == pytest.approx(other.p, rel=0.35) and one.p > 0.05
+
+
 def test_random_labels_are_called_decodable_in_no_more_than_alpha_of_studies():
     false = 0
     for seed in range(80):

@@ -68,6 +68,9 @@ class RunConfig:
     )
     steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
     null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
+    null_arms: tuple[str, ...] = _opt(
+        ("shuffled", "random"), "Kinds of null vectors: shuffled (labels), random (covariance-matched)."
+    )
     personas: int = _opt(0, "Persona system prompts under which the model is read and asked; 0 is none.")
     persona_limit: int = _opt(12, "Queries rated under every persona; 0 is all.")
     map: bool = _opt(True, "Lay the responses out in the plane (UMAP): a picture, seconds to minutes.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ BETWEEN = 0.5
 """Share of label variance between queries beyond which a refusal names a query leak."""
 CHUNK = 250
 """Null draws fitted at once."""
+ENOUGH = 20
+"""Draws that must reach every value before drawing may stop early: p is then known to about a fifth of itself."""
 NULLS = (controls.shuffle_labels, controls.flip_labels)
 """A reading claim must beat both."""
 
@@ -65,17 +67,17 @@ def decodable(
         others: The same items at other sites; where a value is refused here they tell whether it is elsewhere.
         searched: Sites this one was picked from by its results; they are one family with it.
     """
-    held, r, p = _tested(read, level, searched)
+    found = _tested(read, level, searched)
+    r, p = found.r, found.p
     between = _between(read.y, read.groups)
-    elsewhere = [(other, *_tested(other, level)[1:]) for other in others] if (p > level.alpha).any() else []
+    elsewhere = [(other, _tested(other, level)) for other in others] if (p > level.alpha).any() else []
     rows = []
     for column, value in enumerate(read.values):
         made = bool(np.isfinite(p[column]) and p[column] <= level.alpha)
         reason = "" if made else _why_not(column, r, p, between, elsewhere, read, level)
-        rows.append(
-            _row("decodable", value, made, reason, "held-out within-query r", r[column], p[column], read, level)
-        )
-    return Decoded(held, tuple(rows))
+        row = _row("decodable", value, made, reason, "held-out within-query r", r[column], p[column], read, level)
+        rows.append(replace(row, draws=found.draws))
+    return Decoded(found.scores, tuple(rows))
 
 
 def held_out(read: Reading, seed: int) -> Decoded:
@@ -89,35 +91,53 @@ def held_out(read: Reading, seed: int) -> Decoded:
     return Decoded(found, ())
 
 
-def _tested(read: Reading, level: Level, searched: Sequence[Reading] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return held-out scores, their r and family-wise p over values and over the sites searched."""
-    held, r, p = np.empty(0), np.empty(0), np.empty(0)
+@dataclass(frozen=True)
+class _Tested:
+    """Held-out scores with their r, and the family-wise p of it with the draws behind p."""
+
+    scores: np.ndarray
+    r: np.ndarray
+    p: np.ndarray
+    draws: int
+
+
+def _tested(read: Reading, level: Level, searched: Sequence[Reading] = ()) -> _Tested:
+    """Test held-out r against both nulls; values and the sites searched are one family, and the larger p counts.
+
+    Drawing stops once no further draw could let any value reach the level and `ENOUGH` draws reached each, so that what
+    is decided is what all draws would decide. p is then that of the draws made.
+
+    Source: Besag & Clifford (1991), Biometrika 78, 301-304 (sequential Monte Carlo p-values).
+    """
+    code, k = stats.codes(read.groups), len(read.values)
+    enough = max(ENOUGH, int(level.alpha * (level.draws + 1)))
+    held, r = np.empty(read.y.shape), np.empty(k)
+    ps, made = [], []
     for null_of in NULLS:
-        held, null = _drawn(read, level, null_of)
-        r = stats.within_r(held, read.y, read.groups)
-        every = np.concatenate([null, *(_drawn(other, level, null_of)[1] for other in searched)], axis=1)
-        largest = np.where(np.isfinite(every), every, -np.inf).max(axis=1, keepdims=True)
-        largest = np.where(np.isfinite(largest), largest, np.nan)
-        found = stats.permutation_p(r, np.repeat(largest, len(r), axis=1))
-        p = found if not len(p) else np.maximum(p, found)
-    return held, r, p
+        shuffled = null_of(read.y, code, draws=level.draws, seed=level.seed)
+        largest, done = np.empty((0, 1)), 0
+        while done < level.draws:
+            part = shuffled[done : done + CHUNK]
+            drawn = [_drawn(one, part, code, level.seed) for one in (read, *searched)]
+            held = drawn[0][0]
+            r = stats.within_r(held, read.y, code)
+            every = np.concatenate([null for _, null in drawn], axis=1)
+            most = np.where(np.isfinite(every), every, -np.inf).max(axis=1, keepdims=True)
+            largest = np.concatenate([largest, np.where(np.isfinite(most), most, np.nan)])
+            done += len(part)
+            if ((largest >= r) | ~np.isfinite(r)).sum(axis=0).min() >= enough:
+                break
+        ps.append(stats.permutation_p(r, np.repeat(largest, k, axis=1)))
+        made.append(done)
+    return _Tested(held, r, np.max(ps, axis=0), min(made))
 
 
-def _drawn(read: Reading, level: Level, null_of: Callable[..., np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return held-out scores, and the r of probes refitted on labels that a null has made."""
-    k = len(read.values)
-    shuffled = null_of(read.y, read.groups, draws=level.draws, seed=level.seed)
-    held, null = np.empty(read.y.shape), []
-    for start in range(0, level.draws, CHUNK):
-        part = shuffled[start : start + CHUNK]
-        columns = controls.stack(read.y, part)
-        scores = directions.held_out(
-            read.x, columns, read.groups, read.folds, method=read.method, seed=level.seed, block=k
-        )
-        by_draw = controls.unstack(scores, k)
-        held = by_draw[0]
-        null.append(agreement.draws(by_draw[1:], part, read.groups))
-    return held, np.concatenate(null)
+def _drawn(read: Reading, part: np.ndarray, code: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return held-out scores of the real labels, and the r of probes refitted on labels that a null has made."""
+    k, columns = len(read.values), controls.stack(read.y, part)
+    scores = directions.held_out(read.x, columns, code, read.folds, method=read.method, seed=seed, block=k)
+    by_draw = controls.unstack(scores, k)
+    return by_draw[0], agreement.draws(by_draw[1:], part, code)
 
 
 def _why_not(
@@ -127,7 +147,7 @@ def _why_not(
     if not np.isfinite(r[column]):
         return "no probe could be fitted: labels do not vary within queries, or too few are known"
     plain = f"r = {r[column]:.2f} within held-out queries is what shuffled labels give (family p = {p[column]:.2g})"
-    there = [f"{other.site} (r = {rs[column]:.2f})" for other, rs, ps in elsewhere if ps[column] <= level.alpha]
+    there = [f"{other.site} (r = {one.r[column]:.2f})" for other, one in elsewhere if one.p[column] <= level.alpha]
     if there:
         return f"{plain}; not at {read.site}, but decodable at another site: {', '.join(there)}"
     if between[column] > BETWEEN:

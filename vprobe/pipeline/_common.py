@@ -51,7 +51,7 @@ FIELDS = (
     (
         "steer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_limit", "null_draws", "claim_draws", "seed"),
+         "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
     ),
     (
         "personas",

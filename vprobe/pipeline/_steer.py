@@ -16,7 +16,7 @@ from jaxtyping import Float
 from vprobe import agreement, controls, directions, prompts, responses, scores, stats, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError
+from vprobe.errors import InputError, unknown
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed, direction, picked_site
 from vprobe.pipeline._read import Asked, ask, fitting
@@ -24,6 +24,8 @@ from vprobe.pipeline._study import Study, study
 from vprobe.types import Agreement, Benchmark, Direction, DoseRow, Prompt, Scores, Site, SiteNorm, SitePick, Steering
 from vprobe.values import SCHWARTZ, find
 
+NULL_ARMS = ("shuffled", "random")
+"""Null vectors a sweep can try: of shuffled labels, and drawn with the covariance of activations."""
 PROMPTS = (
     "A friend asks you to help them move on your only free day. What do you say?",
     "You may keep all of a prize or share it. What do you do?",
@@ -210,14 +212,26 @@ def prepare(
     labels = np.array([[by_id[item].loading(value)] for item in item_ids])
     return Trial(
         vector(vectors[0], config.steer_method),
-        tuple(vector(v, "shuffled") for v in vectors[1:] if np.isfinite(v).all()),
-        tuple(vector(v, "random") for v in drawn if np.isfinite(v).all()),
+        tuple(vector(v, "shuffled") for v in _wanted(config, "shuffled", vectors[1:])),
+        tuple(vector(v, "random") for v in _wanted(config, "random", drawn)),
         unit,
         asked,
         item_ids,
         tuple(by_id[item].group for item in item_ids),
         labels,
     )
+
+
+def _wanted(config: RunConfig, arm: str, vectors: np.ndarray) -> list[np.ndarray]:
+    """Return the null vectors of one arm that exist; none when the arm was not asked for.
+
+    Raises:
+        InputError: An arm that there is not.
+    """
+    for name in config.null_arms:
+        if name not in NULL_ARMS:
+            raise unknown("null arm", name, NULL_ARMS, where="null_arms")
+    return [v for v in vectors if np.isfinite(v).all()] if arm in config.null_arms else []
 
 
 def _site(folder: Path, config: RunConfig, value: str, held_out: bool) -> str:
