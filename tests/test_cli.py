@@ -275,6 +275,7 @@ def test_another_chat_template_is_another_model(vprobe, model: Path, run: Path, 
         ('versions = ["v9"]', "v1"),
         ('steer_method = "logistic"', "mean-difference"),
         ("seed = 5000000000", "seed"),
+        ('null_arms = ["suffled"]', "shuffled"),
         ("[a]\nseed = 1\n[b]\nseed = 2", "twice"),
     ],
 )

@@ -63,6 +63,8 @@ FIELDS = (
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip
 """Settings each stage uses; a stage's record holds these and no others."""
+NULL_ARMS = ("shuffled", "random")
+"""Null vectors a sweep can try: of shuffled labels, and drawn with the covariance of activations."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,20 @@ def check(config: RunConfig) -> None:
         ("too_long", (config.too_long,), ("skip", "error")),
         ("versions", config.versions, ("all", *found[0].versions)),
         ("steer_versions", config.steer_versions, ("all", *found[0].versions)),
+        ("null_arms", config.null_arms, NULL_ARMS),
     )
+    check_choices(choices)
+
+
+def check_choices(choices: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> None:
+    """Refuse words that are not among those allowed; the nearest is named.
+
+    Args:
+        choices: Setting, words given, words allowed.
+
+    Raises:
+        InputError: A word that is not allowed.
+    """
     for name, given, allowed in choices:
         for one in given:
             if one not in allowed:

@@ -16,16 +16,23 @@ from jaxtyping import Float
 from vprobe import agreement, controls, directions, prompts, responses, scores, stats, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, unknown
-from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
+from vprobe.errors import InputError
+from vprobe.pipeline._common import (
+    NULL_ARMS,
+    Stage,
+    Tell,
+    check_choices,
+    info,
+    load_backend,
+    load_benchmarks,
+    quiet,
+)
 from vprobe.pipeline._lookup import as_probed, direction, picked_site
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._study import Study, study
 from vprobe.types import Agreement, Benchmark, Direction, DoseRow, Prompt, Scores, Site, SiteNorm, SitePick, Steering
 from vprobe.values import SCHWARTZ, find
 
-NULL_ARMS = ("shuffled", "random")
-"""Null vectors a sweep can try: of shuffled labels, and drawn with the covariance of activations."""
 PROMPTS = (
     "A friend asks you to help them move on your only free day. What do you say?",
     "You may keep all of a prize or share it. What do you do?",
@@ -228,9 +235,7 @@ def _wanted(config: RunConfig, arm: str, vectors: np.ndarray) -> list[np.ndarray
     Raises:
         InputError: An arm that there is not.
     """
-    for name in config.null_arms:
-        if name not in NULL_ARMS:
-            raise unknown("null arm", name, NULL_ARMS, where="null_arms")
+    check_choices((("null_arms", config.null_arms, NULL_ARMS),))
     return [v for v in vectors if np.isfinite(v).all()] if arm in config.null_arms else []
 
 
