@@ -57,7 +57,7 @@ def load(world: str = "good", *, leak: float = 0.0, query: float = 1.0) -> Path:
     if wanted.switches == encoder.World():
         return HOME
     built = _built(wanted)
-    made = hashlib.sha256((HOME / "model.safetensors").read_bytes())
+    made = hashlib.sha256((HOME / "model.safetensors").read_bytes() + (HOME / "card.json").read_bytes())
     for name in sorted(built):
         made.update(built[name].tobytes())
     made.update(repr((wanted.codes, wanted.switches)).encode())
