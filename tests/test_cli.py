@@ -78,6 +78,8 @@ def test_the_story_goes_command_by_command(vprobe, model: Path, run: Path) -> No
     assert "null 95 %" in probed.out and "ceiling" in probed.out
     agreed = vprobe("agree", run, "--draws", "20", "--json")
     assert agreed.code == 0 and json.loads(agreed.out)[0]["stage"] == "agree"
+    climbed = json.loads(agreed.out)[0]["ladder"]
+    assert len(climbed) == 10 and all(one["rung"] == 0 and "family p" in one["missing"] for one in climbed)
     swept = vprobe("steer", "sweep", *asked, "--run", run, "--values", "benevolence",
                    "--strengths", "-0.5,0,0.5", "--null-draws", "2", "--limit", "1")  # fmt: skip
     assert swept.code == 0, swept.err

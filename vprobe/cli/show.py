@@ -216,6 +216,23 @@ def claims(run: Path) -> None:
     table(f"what may be said: {level}", ("claim", "value", "", "estimate", "p family", "n", "why not"), rows)
 
 
+def ladder(found: Any) -> None:
+    """Print how far each value of a run climbs on the claim ladder, and why not further."""
+    from vprobe import values
+
+    rows = [(values.title(one.value), str(one.rung), one.name, one.missing) for one in found.climbs]
+    table(
+        f"claim ladder of {found.folder.name}, {found.method}", ("value", "rung", "reached", "why not the next"), rows
+    )
+
+
+def rungs(folder: Path, climbed: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return a run's claim ladder as plain values for JSON."""
+    import dataclasses
+
+    return [dataclasses.asdict(one) for found in climbed if found.folder == folder for one in found.climbs]
+
+
 def side_by_side(pairs: Sequence[Any], *, as_json: bool | None) -> None:
     """Print base and steered answers beside each other."""
     if as_json:

@@ -65,8 +65,12 @@ def agree(
         if not as_json:
             show.stage(stage, as_json=False)
             show.agreement(run)
+    climbed = pipeline.climb(runs)
     if as_json:
-        show.print_json([show.stage_facts(stage) for stage in found])
+        show.print_json([{**show.stage_facts(stage), "ladder": show.rungs(stage.folder, climbed)} for stage in found])
+        return
+    for one in climbed:
+        show.ladder(one)
 
 
 def claims(run: o.Run, seed: o.Seed = None, as_json: o.AsJson = None) -> None:
@@ -79,6 +83,8 @@ def claims(run: o.Run, seed: o.Seed = None, as_json: o.AsJson = None) -> None:
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.claims(run)
+        for one in pipeline.climb([run]):
+            show.ladder(one)
 
 
 def report(run: o.Run, as_json: o.AsJson = None) -> None:

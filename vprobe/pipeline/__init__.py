@@ -15,6 +15,7 @@ from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._induce import induce
+from vprobe.pipeline._ladder import Climbed, climb
 from vprobe.pipeline._lexicon import build_lexicon, elicit
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._personas import personas
@@ -24,6 +25,7 @@ from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
 __all__ = [
+    "Climbed",
     "Compared",
     "Reliability",
     "SideBySide",
@@ -33,6 +35,7 @@ __all__ = [
     "borrow",
     "build_lexicon",
     "claims",
+    "climb",
     "compare",
     "demo",
     "demographics",

@@ -41,7 +41,6 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         if known and probed:
             more, probe_keyed = _on_probes(folder, known, behavior.expected, probed, config, tell)
             rows, profiles = rows + more, profiles + probe_keyed
-        store.drop(folder, ("claims",))
         save_agreement(folder, rows, keep=lambda row: of_probe(row) or row.level == "condition")
         store.save_rows(folder, "profile", profiles, ProfileRow)
         store.save_info(folder, info("agree", config), "agree")

@@ -1,0 +1,95 @@
+"""The claim ladder of runs: gathers what each run stores of a value, and what the runs given with it add."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vprobe import store
+from vprobe.claims import Climb, Evidence, ladder
+from vprobe.types import Agreement, ClaimRow, ModelInfo
+from vprobe.values import SCHWARTZ
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """How far one run's values climb.
+
+    Args:
+        folder: The run.
+        method: Direction method of its probes.
+        climbs: One per value.
+    """
+
+    folder: Path
+    method: str
+    climbs: tuple[Climb, ...]
+
+
+def climb(folders: Sequence[Path], *, alpha: float = 0.05) -> tuple[Climbed, ...]:
+    """Return how far each run's values climb on the claim ladder; runs of other families replicate each other.
+
+    Args:
+        folders: Runs; those that were not probed are left out.
+        alpha: Level of rows that carry a p of their own.
+
+    Raises:
+        StoreError: A folder is no run.
+    """
+    known = {folder: _rows(folder) for folder in folders}
+    out = []
+    for folder, rows in known.items():
+        method = next((row.method for row in rows if _read(row)), "")
+        if not method:
+            continue
+        values = [v for v in dict.fromkeys(row.value for row in rows if _read(row)) if v in SCHWARTZ] or [
+            v for v in dict.fromkeys(row.value for row in rows if _read(row))
+        ]
+        others = [(one, found) for one, found in known.items() if _elsewhere(folder, one)]
+        evidence = [_evidence(folder, rows, value, method, others, alpha) for value in values]
+        out.append(Climbed(folder, method, ladder(evidence, alpha=alpha)))
+    return tuple(out)
+
+
+def _rows(folder: Path) -> tuple[Agreement, ...]:
+    return store.load_rows(folder, "agreement", Agreement) if store.has(folder, "agreement") else ()
+
+
+def _read(row: Agreement) -> bool:
+    """Tell whether a row holds held-out probe scores against labels, at sites inner folds picked."""
+    return (row.level, row.comparison, row.site) == ("item", "probe~label", "nested")
+
+
+def _evidence(
+    folder: Path,
+    rows: Sequence[Agreement],
+    value: str,
+    method: str,
+    others: Sequence[tuple[Path, tuple[Agreement, ...]]],
+    alpha: float,
+) -> Evidence:
+    read = next((row for row in rows if _read(row) and (row.value, row.method) == (value, method)), None)
+    conditions = next((row for row in rows if row.level == "condition" and row.value == value), None)
+    claimed = store.load_rows(folder, "claims", ClaimRow) if store.has(folder, "claims") else ()
+    families = []
+    for there, found in others:
+        row = next((one for one in found if _read(one) and one.value == value), None)
+        if row is not None and math.isfinite(row.p_family):
+            families.append((_model(there).family, row.p_family <= alpha and row.estimate > 0))
+    mine = tuple(row for row in claimed if row.value in (value, "all"))
+    return Evidence(value, read, conditions, mine, families=tuple(families))
+
+
+def _elsewhere(folder: Path, other: Path) -> bool:
+    """Tell whether another run read the same items in a model of another family."""
+    if other == folder:
+        return False
+    same = {item.id for item in store.load_items(folder).items} & {item.id for item in store.load_items(other).items}
+    return bool(same) and _model(folder).family != _model(other).family
+
+
+def _model(folder: Path) -> ModelInfo:
+    model = store.load_info(folder).model
+    return model or ModelInfo("", "", "", "", 0, 0, 0, "", False)
