@@ -219,7 +219,7 @@ def _add(sums: np.ndarray, held: _Held, labels: np.ndarray, size: np.ndarray, pe
         maps = (held.seen * shrink[:, None, :]).reshape(-1, rank)
         # One product straight from labels to predictions, unless going through the basis takes fewer steps.
         through = rank * (n + len(maps)) < n * len(maps)
-        maps = maps if through else _centred(maps @ held.basis.project)
+        maps = maps if through else maps @ held.basis.project
         width = max(64, OUT // len(maps))
         for at in range(0, labels.shape[1], width):
             part = slice(at, at + width)
@@ -230,9 +230,3 @@ def _add(sums: np.ndarray, held: _Held, labels: np.ndarray, size: np.ndarray, pe
             sums[0, lo : lo + block, part] += np.einsum("pqc,pqc->pc", out, out)
             sums[1, lo : lo + block, part] += np.einsum("qc,qc->c", truth, truth)
             sums[2, lo : lo + block, part] += np.einsum("pqc,qc->pc", out, truth)
-
-
-def _centred(maps: np.ndarray) -> np.ndarray:
-    """Make maps blind to the labels' training mean: the intercept."""
-    maps -= maps.mean(axis=1, keepdims=True)
-    return maps
