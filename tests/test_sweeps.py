@@ -95,6 +95,7 @@ def test_folds_that_divide_queries_or_hold_out_twice_are_refused() -> None:
         sweeps.ridge(x, y, groups, [Fold(np.arange(len(y)), np.arange(5))], ALPHAS)
     with pytest.raises(RefusedError, match="divides a query"):  # queries are whole, their rater groups are not
         sweeps.sweep([x], y, groups, good, ALPHAS, seed=0, blocks=groups // 6)
+    sweeps.sweep([x], y, groups, splits.by_group(groups // 4, k=3, seed=1), ALPHAS, seed=0, inner=3, blocks=groups // 4)
 
 
 @pytest.mark.parametrize(
