@@ -68,7 +68,8 @@ def max_t(
 ) -> MaxT:
     """Fit a sweep again on shuffled labels and keep the largest |r| of each draw: the null for the best of many cells.
 
-    The eigendecompositions of the real fit serve all draws, which are columns of a matrix product; of the predictions only within-query sums of squares and products are kept.
+    The eigendecompositions of the real fit serve all draws, which are columns of one matrix product; of
+    the predictions only within-query sums of squares and products are kept.
 
     Args:
         sites: Activations of each site, all of the same samples; taken one at a time, so an iterator may load them.
