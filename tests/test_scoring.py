@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 from vprobe import benchmarks, scoring
+from vprobe.cli import app
 from vprobe.errors import InputError
 from vprobe.types import AnswerTable, Response, ScaleRow
 
@@ -211,3 +214,60 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"x" * 999)[:-12] + b"rubbish12345")
     with pytest.raises(InputError, match="cannot be read"):
         read(path)
+
+
+TORN = (f"a,v1,{ITEMS[0]},like me,5", f"a,v1,{ITEMS[1]},like me,2", f"a,v1,{ITEMS[2]},what?,3", f"a,v1,{ITEMS[3]},,4")
+
+
+def test_words_that_say_another_number_than_the_file_gives_are_scored_and_listed(tmp_path: Path) -> None:
+    found = read(written(tmp_path, TORN, HEAD + ",numeric_response"))
+    np.testing.assert_array_equal(found.number, [5.0, 5.0, 3.0, 4.0])
+    (one,) = scoring.contradictions(found)
+    assert (one.line, one.item_id, one.said, one.given, one.text) == (3, ITEMS[1], 5.0, 2.0, "like me")
+    assert scoring.contradictions(read(written(tmp_path))) == ()
+
+
+def test_the_command_counts_contradictions_lists_them_and_keeps_json_clean(tmp_path: Path) -> None:
+    words = ["score", "everyday", "--answers", str(written(tmp_path, TORN, HEAD + ",numeric_response"))]
+
+    def said(*more: str):
+        found = CliRunner().invoke(app, [*words, *more])
+        assert found.exit_code == 0, found.output
+        return found
+
+    assert "1 of 4 answers say another number" in said().stdout
+    assert "row 3: a v1" in said("--explain").stdout and "the file's number is 2" in said("--explain").stdout
+    assert "1 of 4 answers say another number" in said("--json").stderr and set(json.loads(said("--json").stdout)) == {
+        "a"
+    }
+    assert [one["given"] for one in json.loads(said("--json", "--explain").stdout)["overruled"]] == [2.0]
+
+
+@pytest.mark.parametrize("name", scoring.names())
+def test_a_version_the_instrument_does_not_have_is_refused_with_the_nearest(name: str, tmp_path: Path, request) -> None:
+    official = request.getfixturevalue("shared") / "value_portrait" / "upstream" if name == "value-portrait" else None
+    plug = scoring.plug_in(name)
+    ids = dict(zip(plug.ITEM_COLUMNS, plug.known(official)[0].rsplit("-", len(plug.ITEM_COLUMNS) - 1), strict=True))
+    for version, fine in ((plug.versions(official)[1], True), ("v1x", False)):
+        cells = {"model": "m", "version": version} | ids | {"numeric_response": "1"}
+        path = tmp_path / "answers.csv"
+        path.write_text(f"{','.join(cells)}\n{','.join(cells.values())}\n", encoding="utf-8")
+        if fine:
+            assert scoring.read(name, path, folder=official).versions == (version,)
+            continue
+        with pytest.raises(InputError, match="unknown version 'v1x'") as caught:
+            scoring.read(name, path, folder=official)
+        assert "row 2" in str(caught.value) and "did you mean" in str(caught.value)
+
+
+def test_answers_from_a_model_are_held_to_the_same_versions() -> None:
+    said = [Response("1/v9", "svo-01", "svo-01", "s", "v9", (1.0, 2.0), (-1.0, -0.5), None, None)]
+    with pytest.raises(InputError, match="unknown version 'v9'"):
+        scoring.score("svo", scoring.as_answers(said, respondent="m"))
+
+
+@pytest.mark.parametrize("name", sorted(set(benchmarks.names()) - set(scoring.names())))
+def test_a_benchmark_without_a_scoring_rule_says_so_and_names_those_that_have_one(name: str) -> None:
+    with pytest.raises(InputError, match="has no scoring rule") as caught:
+        scoring.plug_in(name.replace("-", "_"))
+    assert "everyday" in str(caught.value) and "vprobe rate" in str(caught.value)

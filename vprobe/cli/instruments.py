@@ -24,7 +24,9 @@ def score(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the instrument's files instead of the user's cache.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="List every answer that could not be read.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List answers that could not be read, or whose number is another.")
+    ] = False,
     reliability: Annotated[
         bool,
         typer.Option("--reliability", help="Also say how repeatable answers are and which scales hold together."),
@@ -38,21 +40,21 @@ def score(
 
     read = scoring.read(name, answers, folder=data)
     left = scoring.unread(read, texts=scoring.plug_in(name).KIND == "generation")
+    torn = scoring.contradictions(read)
     rows = scoring.score(name, read, rule=rule, folder=data)
     repeated = pipeline.reliability(name, read, folder=data) if reliability else None
     if as_json:
         found: dict[str, Any] = scoring.nested(rows)
-        more = {"unread": [vars(one) for one in left]} if explain else {}
+        more = {"unread": [vars(one) for one in left], "overruled": [vars(one) for one in torn]} if explain else {}
         more |= {"reliability": dataclasses.asdict(repeated)} if repeated else {}
         show.print_json({"scores": found, **more} if more else found)
+        if torn:
+            show.note(tables.torn_note(torn, len(read.number)))
         return
     tables.scales(rows)
     if repeated:
         tables.reliability(repeated)
-    show.line(f"{len(left)} of {len(read.number)} answers could not be read" + ("." if explain else "; see --explain."))
-    for one in left if explain else ():
-        where = f"row {one.line}: {one.respondent} {one.version} {one.item_id}"
-        show.line(f"  {where}: {one.reason}" + (f": {one.text[:120]!r}" if one.text else ""))
+    tables.left(left, torn, len(read.number), explain=explain)
 
 
 def labels(

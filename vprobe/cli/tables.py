@@ -30,6 +30,27 @@ def scales(rows: Sequence[Any]) -> None:
             show.line(f"reliability: {what}")
 
 
+def left(unread: Sequence[Any], torn: Sequence[Any], n: int, *, explain: bool) -> None:
+    """Print how many answers could not be read, and how many say one thing in words and another in numbers."""
+    end = "." if explain else "; see --explain."
+    show.line(f"{len(unread)} of {n} answers could not be read{end}")
+    for one in unread if explain else ():
+        where = f"row {one.line}: {one.respondent} {one.version} {one.item_id}"
+        show.line(f"  {where}: {one.reason}" + (f": {one.text[:120]!r}" if one.text else ""))
+    if torn:
+        show.line(torn_note(torn, n) + end)
+    for one in torn if explain else ():
+        where = f"row {one.line}: {one.respondent} {one.version} {one.item_id}"
+        show.line(f"  {where}: scored {one.said:g}, the file's number is {one.given:g}: {one.text[:120]!r}")
+
+
+def torn_note(torn: Sequence[Any], n: int) -> str:
+    """Say how many answers say another number in words than in figures."""
+    return (
+        f"{len(torn)} of {n} answers say another number in raw_response than in numeric_response; the words are scored"
+    )
+
+
 def _sort(row: Any) -> tuple[str, ...]:
     """Return what scores must share to stand in one table."""
     return (row.respondent, row.instrument, row.family, row.kind, row.rule, row.readout, row.unit)

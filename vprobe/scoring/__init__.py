@@ -7,6 +7,7 @@ A rule is a plug-in file with:
     ITEM_COLUMNS: tuple[str, ...]   columns of an answer file that name an item; joined by "-" they are its id
     SCALE: tuple[float, float]      lowest and highest number an answer may be
     known(folder) -> tuple[str, ...]                item ids it can score
+    versions(folder) -> tuple[str, ...]             wordings it can be asked in
     parse(text, version, item_id) -> float          what an answer in words says; NaN where it says nothing usable
     score(answers, *, rule, folder) -> tuple[ScaleRow, ...]
 
@@ -19,14 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from vprobe import registry
+from vprobe import benchmarks, registry
 from vprobe.errors import InputError, unknown
+from vprobe.scoring._left import Contradiction, Unread, contradictions, unread
 from vprobe.scoring._model import as_answers
-from vprobe.scoring._read import Unread, read_answers, unread
+from vprobe.scoring._read import read_answers
 from vprobe.scoring._shape import nested
 from vprobe.types import AnswerTable, ScaleRow
 
-__all__ = ["Unread", "as_answers", "kinds", "names", "nested", "plug_in", "read", "rules", "score", "unread"]
+__all__ = ["Contradiction", "Unread", "as_answers", "contradictions", "kinds", "names", "nested", "plug_in", "read",
+           "rules", "score", "unread"]  # fmt: skip
 
 
 def names() -> tuple[str, ...]:
@@ -49,15 +52,19 @@ def read(name: str, path: Path, *, folder: Path | None = None) -> AnswerTable:
     Args:
         name: Instrument, such as "value-portrait".
         path: CSV with a header: `model`, `version` (optional), the instrument's item columns, and `raw_response` or
-            `numeric_response`. UTF-8 with or without BOM, any line ends, `.gz` too.
+            `numeric_response`. UTF-8 with or without BOM, any line ends, `.gz` too. Where both columns say something
+            the words count, see `contradictions`.
         folder: The instrument's data; the user's cache when None.
 
     Raises:
-        InputError: Not a readable CSV, a missing column, an unknown item, a row twice or a number off the scale; the
-            line is named.
+        InputError: Not a readable CSV, a missing column, an unknown item or version, a row twice or a number off the
+            scale; the line is named.
     """
     plug = plug_in(name)
-    return read_answers(path, plug.ITEM_COLUMNS, plug.known(folder), plug.parse, plug.SCALE, instrument=name)
+    return read_answers(
+        path, plug.ITEM_COLUMNS, plug.known(folder), plug.parse, plug.SCALE, asked=plug.versions(folder),
+        instrument=name,
+    )  # fmt: skip
 
 
 def score(name: str, answers: AnswerTable, *, rule: str = "", folder: Path | None = None) -> tuple[ScaleRow, ...]:
@@ -70,7 +77,7 @@ def score(name: str, answers: AnswerTable, *, rule: str = "", folder: Path | Non
         folder: The instrument's data; the user's cache when None.
 
     Raises:
-        InputError: Unknown instrument or rule (the nearest is named), or no answers.
+        InputError: Unknown instrument, rule or version (the nearest is named), or no answers.
         DataError: The instrument's data are missing.
     """
     plug = plug_in(name)
@@ -79,6 +86,10 @@ def score(name: str, answers: AnswerTable, *, rule: str = "", folder: Path | Non
         raise unknown("rule", rule, plug.RULES, where=f"instrument {name}")
     if not len(answers.number):
         raise InputError("no answers", where=f"instrument {name}", expected="at least one row")
+    asked = plug.versions(folder)
+    for version in answers.versions:
+        if version not in asked:
+            raise unknown("version", version, asked, where=f"answers to {name}")
     return tuple(plug.score(answers, rule=rule, folder=folder))
 
 
@@ -91,6 +102,12 @@ def plug_in(name: str) -> ModuleType:
     """Return the file of an instrument's scoring rule.
 
     Raises:
-        InputError: The name is not known; the nearest is named.
+        InputError: The name is not known (the nearest is named), or is a benchmark's that has no rule.
     """
+    plain = name.strip().lower().replace("_", "-")
+    if plain not in names() and plain in benchmarks.names():
+        raise InputError(
+            f"{plain} has no scoring rule", where="instrument", expected="one of " + ", ".join(names()),
+            do="its items carry loadings: ask a model with vprobe rate, then vprobe agree sets ratings against them",
+        )  # fmt: skip
     return registry.load("vprobe.scoring", name, kind="instrument")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from vprobe.benchmarks._pvq import portrait_templates
 from vprobe.benchmarks._pvq_keys import Combined, Key, Scale, mean, means
 from vprobe.scoring import _likeness
 from vprobe.scoring._numbered import cube, over_versions
@@ -20,6 +21,11 @@ SCALE = _likeness.SCALE
 LEAST_RESPONDENTS = 10
 """Fewest respondents from whom a reliability is estimated."""
 _UNITS = ("rating points above the mean of all portraits", "rating points from 1 to 6")
+
+
+def versions() -> tuple[str, ...]:
+    """List the wordings the portraits are put in, each in both orders."""
+    return tuple(one.name for one in portrait_templates())
 
 
 def parse(text: str) -> float:

@@ -7,40 +7,18 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vprobe.errors import InputError, nearest
+from vprobe.errors import InputError, nearest, unknown
 from vprobe.types import AnswerTable
 
 Parse = Callable[[str, str, str], float]
 RESPONDENT, VERSION, TEXT, NUMBER, ERROR = "model", "version", "raw_response", "numeric_response", "error"
 ONLY = "v1"
 """Version of the answers of a file that names none."""
-
-
-@dataclass(frozen=True)
-class Unread:
-    """An answer that could not be read as a number.
-
-    Args:
-        line: Line of the file.
-        respondent: Who gave it.
-        version: Wording.
-        item_id: Item.
-        text: What was said; empty when nothing was.
-        reason: Why it is unscored.
-    """
-
-    line: int
-    respondent: str
-    version: str
-    item_id: str
-    text: str
-    reason: str
 
 
 def read_answers(
@@ -50,6 +28,7 @@ def read_answers(
     parse: Parse,
     scale: tuple[float, float],
     *,
+    asked: Sequence[str],
     instrument: str,
 ) -> AnswerTable:
     """Read an answer file; see `scoring.read`.
@@ -60,6 +39,7 @@ def read_answers(
         known: Item ids of the instrument.
         parse: What a text says for (text, version, item id); called once for each distinct three.
         scale: Lowest and highest number.
+        asked: Wordings the instrument has.
         instrument: Named in errors.
 
     Raises:
@@ -70,9 +50,11 @@ def read_answers(
     line = np.arange(2, len(found) + 2)
     who, respondents = _codes(found, RESPONDENT, path)
     version, versions = _codes(found, VERSION, path) if VERSION in found else (np.zeros(len(found), int), (ONLY,))
+    _require_versions(version, versions, asked, path)
     item, item_ids = _items(found, path, item_columns, known, instrument)
     _once(path, (who, version, item), (respondents, versions, item_ids))
     texts = tuple(found[TEXT]) if TEXT in found else ("",) * len(found)
+    numbers, overruled = _numbers(found, path, parse, scale, (version, versions), (item, item_ids))
     failed = np.array([bool(text) for text in found[ERROR]]) if ERROR in found else np.zeros(len(found), bool)
     return AnswerTable(
         respondents=respondents,
@@ -81,37 +63,13 @@ def read_answers(
         respondent=who,
         version=version,
         item=item,
-        number=_numbers(found, path, parse, scale, (version, versions), (item, item_ids)),
+        number=numbers,
         mass=np.full(len(found), np.nan),
         texts=texts,
         line=line,
         error=tuple(bool(one) for one in failed),
+        overruled=overruled,
     )
-
-
-def unread(answers: AnswerTable, *, texts: bool = False) -> tuple[Unread, ...]:
-    """List the answers that are unscored, with the reason, in the order of the file.
-
-    Args:
-        answers: From `read_answers`.
-        texts: Answers are scored as texts, not as numbers: only those that say nothing are listed.
-    """
-    out = []
-    silent = np.array([not text.strip() for text in answers.texts], dtype=bool)
-    for row in np.flatnonzero(silent if texts else ~np.isfinite(answers.number)):
-        text = answers.texts[row]
-        reason = "asking failed" if answers.error and answers.error[row] else "no answer of the scale in the text"
-        out.append(
-            Unread(
-                int(answers.line[row]),
-                answers.respondents[answers.respondent[row]],
-                answers.versions[answers.version[row]],
-                answers.item_ids[answers.item[row]],
-                text,
-                reason if text or (answers.error and answers.error[row]) else "empty answer",
-            )
-        )
-    return tuple(out)
 
 
 def _table(path: Path) -> Any:
@@ -185,6 +143,14 @@ def _codes(found: Any, column: str, path: Path) -> tuple[np.ndarray, tuple[str, 
     return codes.astype(np.int64), tuple(str(name) for name in names)
 
 
+def _require_versions(codes: np.ndarray, names: Sequence[str], asked: Sequence[str], path: Path) -> None:
+    """Refuse a wording the instrument does not have: its answers might mean something else."""
+    for at, name in enumerate(names):
+        if name not in asked:
+            row = int(np.flatnonzero(codes == at)[0]) + 2
+            raise unknown("version", name, asked, where=f"{path}, row {row}")
+
+
 def _items(
     found: Any, path: Path, columns: Sequence[str], known: Sequence[str], instrument: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -223,7 +189,7 @@ def _once(path: Path, codes: Sequence[np.ndarray], names: Sequence[Sequence[str]
         f"{len(again)} answers stand there twice, first {what} in rows {first + 2} and {second + 2}",
         where=str(path),
         expected="one row per model, version and item",
-        do="remove one of the two, or name the repeats as versions",
+        do="remove one of the two; answers given anew are those of another model, such as a-2",
     )
 
 
@@ -234,11 +200,14 @@ def _numbers(
     scale: tuple[float, float],
     version: tuple[np.ndarray, tuple[str, ...]],
     item: tuple[np.ndarray, tuple[str, ...]],
-) -> np.ndarray:
-    """Return the numbers: parsed from the words, and as given where the words say nothing, such as texts cut short."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers, and those of the file that the words overrule.
+
+    Parsed from the words, and as given where the words say nothing, such as texts cut short.
+    """
     out = _given(found, path, scale) if NUMBER in found else np.full(len(found), np.nan)
     if TEXT not in found:
-        return out
+        return out, np.full(len(found), np.nan)
     import pandas as pd
 
     said, texts = pd.factorize(found[TEXT])
@@ -251,7 +220,8 @@ def _numbers(
         text = str(texts[at_text])
         parsed[i] = parse(text, version[1][at_version], item[1][at_item]) if text.strip() else np.nan
     spoken = parsed[back]
-    return np.where(np.isfinite(spoken), spoken, out)
+    differ = np.isfinite(spoken) & np.isfinite(out) & (spoken != out)
+    return np.where(np.isfinite(spoken), spoken, out), np.where(differ, out, np.nan)
 
 
 def _given(found: Any, path: Path, scale: tuple[float, float]) -> np.ndarray:

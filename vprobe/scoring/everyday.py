@@ -25,6 +25,15 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
     return tuple(item.id for item in benchmarks.load(NAME, folder=folder).items)
 
 
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings, each in both orders.
+
+    Args:
+        folder: Not used: the items are part of the package.
+    """
+    return benchmarks.load(NAME, limit=1).versions
+
+
 def parse(text: str, version: str, item_id: str) -> float:
     """Read an answer in words as a number from 1 to 6; NaN where it names none of the six answers.
 

@@ -24,6 +24,15 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
     return accepted(PVQ_RR.name, PVQ_RR.n_items)
 
 
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings, each in both orders.
+
+    Args:
+        folder: Not used: the wordings of the question are ours.
+    """
+    return _pvq.versions()
+
+
 def parse(text: str, version: str, item_id: str) -> float:
     """Read an answer in words as a rating from 1 to 6; NaN where it names none.
 

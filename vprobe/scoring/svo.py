@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from vprobe import stats
 from vprobe.benchmarks._svo_payoffs import N_ITEMS, N_OPTIONS, PRIMARY, SECONDARY, TYPES
+from vprobe.benchmarks.svo import templates
 from vprobe.scoring._numbered import accepted, cube, over_versions
 from vprobe.scoring._svo_measure import (
     SECONDARY_RULES,
@@ -35,7 +36,7 @@ from vprobe.scoring._svo_read import REVERSED, parse
 from vprobe.types import AnswerTable, ScaleRow
 
 __all__ = ["ITEM_COLUMNS", "KIND", "RULES", "SCALE", "Rationality", "degrees_apart", "ideal_angle", "known", "parse",
-           "random_angles", "rationality", "score", "types", "version_angles"]  # fmt: skip
+           "random_angles", "rationality", "score", "types", "version_angles", "versions"]  # fmt: skip
 
 KIND = "choice"
 RULES = ("official",)
@@ -65,6 +66,15 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
         folder: Not used: the items are part of the package.
     """
     return accepted("svo", N_ITEMS)
+
+
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings, each with its options in both orders.
+
+    Args:
+        folder: Not used: the items are part of the package.
+    """
+    return tuple(dict.fromkeys(one.name for one in templates(1)))
 
 
 def score(answers: AnswerTable, *, rule: str = "official", folder: Path | None = None) -> tuple[ScaleRow, ...]:

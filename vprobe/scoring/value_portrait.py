@@ -45,6 +45,18 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
     return tuple(item.id for item in benchmarks.load(NAME, folder=folder).items)
 
 
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings, each in both orders.
+
+    Args:
+        folder: The official data; the user's cache when None.
+
+    Raises:
+        DataError: The data are missing or not the pinned version.
+    """
+    return benchmarks.load(NAME, folder=folder, limit=1).versions
+
+
 def parse(text: str, version: str, item_id: str) -> float:
     """Read an answer in words as a number from 1 to 6; NaN where it names none of the six answers.
 

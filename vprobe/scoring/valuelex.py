@@ -36,6 +36,7 @@ __all__ = [
     "ITEM_COLUMNS", "KIND", "RULES", "SCALE", "SCALES", "Calibration", "Classifier", "Halo", "HumanLabels",
     "ScorerAgreement", "agreement", "by_prototypes", "by_words", "calibrate", "halo", "judge_prompts", "judge_scores",
     "known", "parse", "planted_scores", "prototype_words", "read_labels", "scale_scores", "score",
+    "versions",
 ]  # fmt: skip
 
 KIND = "generation"
@@ -53,6 +54,15 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
         folder: Not used: the stems ship with vprobe.
     """
     return tuple(one.id for one in stems.stems())
+
+
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings of the request.
+
+    Args:
+        folder: Not used: the stems ship with vprobe.
+    """
+    return stems.load(limit=1).versions
 
 
 def parse(text: str, version: str, item_id: str) -> float:

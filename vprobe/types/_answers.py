@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,7 @@ class AnswerTable:
         texts: The answer in words; empty where only a number is known.
         line: Line of the file the row came from, from 1; 0 where there was no file.
         error: True where asking failed, as a column of that name says; nothing was answered then.
+        overruled: The number a file gave where the answer in words says another, which is scored; NaN elsewhere.
 
     Raises:
         InputError: Rows of different length.
@@ -48,15 +49,18 @@ class AnswerTable:
     texts: tuple[str, ...]
     line: Int[np.ndarray, " row"]
     error: tuple[bool, ...] = ()
+    overruled: Float[np.ndarray, " row"] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n = len(self.number)
         sizes = {len(one) for one in (self.respondent, self.version, self.item, self.mass, self.texts, self.line)}
-        if sizes - {n} or len(self.error) not in (0, n):
+        if not len(self.overruled):
+            object.__setattr__(self, "overruled", np.full(n, np.nan))
+        if sizes - {n} or len(self.overruled) != n or len(self.error) not in (0, n):
             raise InputError(f"columns of {sorted(sizes | {n})} rows", where="answers", expected="one length")
         for name in ("respondent", "version", "item", "line"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), np.int64))
-        for name in ("number", "mass"):
+        for name in ("number", "mass", "overruled"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), np.float64))
 
     def cube(self) -> Float[np.ndarray, "respondent version item"]:
