@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,21 @@ def test_free_text_is_sampled_anew_in_every_batch_and_the_same_in_every_run(mode
         pipeline.rate(given, backend=backend)
         said.append([one.text for one in store.load_rows(tmp_path / name, "responses", Response)])
     assert said[0] == said[1] and said[0] != said[2] and said[0] != said[3]
+
+
+def test_sampled_text_is_the_same_whatever_the_batch_and_differs_from_prompt_to_prompt(
+    model, backend, tmp_path
+) -> None:
+    said, heard = [], []
+    for size in (1, 4000):
+        given = config(model, tmp_path / str(size), "valuelex", limit=6, versions=("v1",), temperature=1.0,
+                       batch_tokens=size)  # fmt: skip
+        pipeline.rate(given, backend=backend)
+        said.append([one.text for one in store.load_rows(tmp_path / str(size), "responses", Response)])
+        pipeline.elicit(replace(given, out=str(tmp_path / f"e{size}")), temperatures=(1.0,), backend=backend)
+        heard.append([one.text for one in store.load_rows(tmp_path / f"e{size}", "elicited", Elicited)])
+    assert said[0] == said[1] and len(set(said[0])) > 3
+    assert heard[0] == heard[1] and len(set(heard[0])) > 10
 
 
 def test_items_the_model_leaves_empty_are_counted_and_a_silent_model_is_refused(model, backend, tmp_path, monkeypatch):

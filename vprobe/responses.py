@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +64,7 @@ def collect(
         batch_tokens: Most tokens in a batch; what suits the device when None.
         max_new_tokens: Longest greedy answer, tokens; less where the context leaves less room.
         temperature: Of free text; 0 is greedy. Answers to options are always greedy.
-        seed: Seed of what is sampled; every batch draws its own.
+        seed: Seed of what is sampled; every prompt draws its own, whatever batch it is in.
         steering: Changes made while the model runs.
         folder: The run folder; None keeps nothing on the way.
         on_batch: Given the answers of every new batch as it ends.
@@ -185,16 +184,11 @@ def _write(
         asked = [encoded[i] for i in rows]
         written = backend.generate(
             asked, max_new_tokens=room[rows[0]], temperature=settings.temperature,
-            seed=_seed(settings.seed, prompts[rows[0]].id), steering=steering,
+            seed=settings.seed, steering=steering,
         )  # fmt: skip
         for i, one in zip(rows, written, strict=True):
             texts[i] = one.text
     return texts
-
-
-def _seed(seed: int, name: str) -> int:
-    """Give every batch its own draws, named by its first prompt, so that a resumed run says the same."""
-    return zlib.crc32(f"{seed} {name}".encode())
 
 
 def _response(

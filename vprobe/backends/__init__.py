@@ -76,7 +76,7 @@ class Backend(Protocol):
             rows: Prompts; their ids end where the model is to speak.
             max_new_tokens: Length limit.
             temperature: 0 is greedy.
-            seed: Seed of the sampling; unused when greedy.
+            seed: Seed of the sampling, unused when greedy; a text depends on seed and prompt id, not on its batch.
             steering: Changes made while the model runs, at every step.
         """
         ...

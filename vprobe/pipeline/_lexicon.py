@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vprobe import batching, benchmarks, lexicon, prompts, store
@@ -13,7 +12,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.lexicon import Elicited, Lexicon
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
-from vprobe.types import Count, Tokens
+from vprobe.types import Count
 
 NEW_TOKENS = 80
 """Room for a list of values."""
@@ -81,7 +80,10 @@ def _respondents(model: str, temperatures: Sequence[float], personas: int) -> tu
 
 def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> list[str]:
     """Return one respondent's answers to every question; an empty one where the context has no room."""
-    rows = [prompts.encode_text(backend.tokenizer, q.text, system=one.system) for q in lexicon.questions()]
+    rows = [
+        replace(prompts.encode_text(backend.tokenizer, q.text, system=one.system), prompt_id=f"{one.name}/{q.id}")
+        for q in lexicon.questions()
+    ]
     room = [min(NEW_TOKENS, backend.info.context - len(row.ids)) for row in rows]
     fits = [i for i, n in enumerate(room) if n > 0]
     out = [""] * len(rows)
@@ -89,17 +91,11 @@ def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> l
     for batch in batching.plan(sizes, batch_tokens or backend.default_batch_tokens):
         chosen = [fits[i] for i in batch]
         written = backend.generate(
-            [rows[i] for i in chosen], max_new_tokens=min(room[i] for i in chosen), temperature=one.temperature,
-            seed=_seed(one.name, rows[chosen[0]], seed),
-        )  # fmt: skip
+            [rows[i] for i in chosen], max_new_tokens=NEW_TOKENS, temperature=one.temperature, seed=seed
+        )
         for i, text in zip(chosen, written, strict=True):
             out[i] = text.text.strip()
     return out
-
-
-def _seed(name: str, row: Tokens, seed: int) -> int:
-    """Give every respondent its own draws, the same in every run."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name} {row.ids}".encode()).digest()[:4], "big")
 
 
 def build_lexicon(runs: Sequence[Path], out: Path, *, least_share: float = 0.05, seed: int = 0) -> Lexicon:
