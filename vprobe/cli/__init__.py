@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import across, data, instruments, model, study, words
+from vprobe.cli import across, data, instruments, model, power, study, words
 
 app = typer.Typer(
     name="vprobe",
@@ -49,6 +49,7 @@ app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
 app.command()(study.claims)
 app.command()(across.compare)
+app.command()(power.power)
 app.command()(study.report)
 app.command(name="run")(study.run)
 app.command()(data.doctor)

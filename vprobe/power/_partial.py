@@ -1,4 +1,4 @@
-"""How good a direction can be: the cosine to expect of it, given noise in labels and activations."""
+"""The cosine to expect of a partial direction, given noise in labels and activations."""
 
 from __future__ import annotations
 
