@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 from vprobe import backends, prompts
 from vprobe.backends import _families, hf
+from vprobe.backends._engine import Engine
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Answers, Direction, Mark, Message, Operation, Option, Prompt, Site, Steering, Tokens
 
@@ -34,7 +35,7 @@ POINTS = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out")
 class Case:
     """A model behind the engine, the same weights as a bare model, and prompts of different lengths."""
 
-    engine: hf.HFBackend
+    engine: Engine
     bare: Any
     said: list[Tokens] = field(default_factory=list)
     asked: list[Tokens] = field(default_factory=list)
@@ -87,7 +88,7 @@ def one(llama: Path) -> Case:
     return case(llama)
 
 
-def all_sites(engine: hf.HFBackend) -> list[Site]:
+def all_sites(engine: Engine) -> list[Site]:
     layers = range(engine.info.n_layers)
     return [Site(0, "embed"), *(Site(i, p) for p in engine.points if p != "embed" for i in layers)]
 
@@ -183,7 +184,7 @@ def head(x: Any) -> torch.Tensor:
 
 
 @contextmanager
-def account(engine: hf.HFBackend, site: Site) -> Iterator[Account]:
+def account(engine: Engine, site: Site) -> Iterator[Account]:
     """Record a place with hooks that run first and last."""
     out, parts = Account(), engine._anatomy
     block = parts.blocks[site.layer]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,50 @@ import torch
 from torch import Tensor, nn
 
 from vprobe.errors import ModelError
+from vprobe.types import Site
 
 _LISTS = ("layers", "h", "blocks", "block")
 _ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 _MLP = ("mlp", "ffn", "feed_forward", "block_sparse_moe", "fc2")
 _DO = "report this model family; vprobe reads models whose blocks add to one residual stream"
+
+
+Change = Callable[[Tensor], Tensor]
+"""Looks at activations and returns them, the very same tensor when it changes nothing."""
+Watch = Callable[[nn.Module, bool, Change], Any]
+"""Hands a change what enters (True) or leaves (False) a module; returns something with `remove()`."""
+
+
+def first(output: Any) -> Tensor:
+    """Return the activations in a module's output, which is a tensor or a tuple that begins with one."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Return the activations that enter a block."""
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def hooked(module: nn.Module, enters: bool, change: Change) -> Any:
+    """Watch a module by a plain forward hook."""
+
+    def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        old = entering(args, kwargs)
+        new = change(old)
+        if new is old:
+            return None
+        return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
+
+    def after(_: Any, args: Any, out: Any) -> Any:
+        old = first(out)
+        new = change(old)
+        if new is old:
+            return None
+        return (new, *out[1:]) if isinstance(out, tuple) else new
+
+    if enters:
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(after)
 
 
 @dataclass(frozen=True)
@@ -31,6 +70,7 @@ class Anatomy:
         points: Points that can be read.
         cached: True when decoding with a key-value cache gives the logits of decoding without one.
         forkable: True when the cache keeps every token, so that it can be repeated over options.
+        watch: How what flows through a module is caught.
     """
 
     base: Any
@@ -41,16 +81,16 @@ class Anatomy:
     points: tuple[str, ...]
     cached: bool
     forkable: bool
+    watch: Watch = hooked
 
-
-def first(output: Any) -> Tensor:
-    """Return the activations in a module's output, which is a tensor or a tuple that begins with one."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Return the activations that enter a block."""
-    return args[0] if args else kwargs["hidden_states"]
+    def attach(self, place: Site, change: Change) -> Any:
+        """Have a change see, and perhaps replace, what flows through a place; `remove()` of the result ends it."""
+        if place.point in ("embed", "resid_pre"):
+            return self.watch(self.blocks[place.layer], True, change)
+        if place.point == "resid_post":
+            return self.watch(self.blocks[place.layer], False, change)
+        inner = {"attn_out": self.attention, "mlp_out": self.mlp}[place.point]
+        return self.watch(inner[place.layer], False, change)
 
 
 def accepts(module: Any, name: str) -> bool:

@@ -34,12 +34,14 @@ class Loaded:
         tokenizer: Its fast tokenizer.
         revision: Commit of the hub; empty for a local folder.
         stops: Token ids that end a turn.
+        fingerprint: SHA-256 over weights, tokenizer and chat template.
     """
 
     model: Any
     tokenizer: Any
     revision: str
     stops: tuple[int, ...]
+    fingerprint: str
 
 
 def device_of(name: str) -> torch.device:
@@ -128,9 +130,8 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
     if device.type == "cpu":
         _one_thread_if_small(model)
     commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
-    return Loaded(
-        _try(lambda: model.to(device), name, f"room on {device}"), tokenizer, commit, _stops(model, tokenizer)
-    )
+    model = _try(lambda: model.to(device), name, f"room on {device}")
+    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
 
 
 def _folder(name: str) -> str:

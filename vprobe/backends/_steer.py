@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vprobe.backends._families import Anatomy, entering, first
+from vprobe.backends._families import Anatomy
 from vprobe.errors import ModelError
 from vprobe.types import ModelInfo, Site, Steering
 
@@ -87,9 +87,17 @@ def check_steering(steering: Sequence[Steering], info: ModelInfo, points: Sequen
             )
 
 
-def _place(site: Site) -> Site:
+def place_of(site: Site) -> Site:
     """Return the site by which a place is known here: `embed` is what enters block 0."""
     return Site(0, "resid_pre") if site.point == "embed" else site
+
+
+class Enough(Exception):
+    """Raised inside a forward when nothing more of it is needed."""
+
+
+def _enough(x: Tensor) -> Tensor:
+    raise Enough
 
 
 @dataclass
@@ -101,12 +109,14 @@ class Session:
         steering: Changes, applied in order.
         sites: What to read.
         sink: Receives each site's activations once per forward, after steering.
+        stop: End each forward before the block after the deepest hook; it returns None then.
     """
 
     anatomy: Anatomy
     steering: Sequence[Steering] = ()
     sites: Sequence[Site] = ()
     sink: Sink | None = None
+    stop: bool = False
     _rows: Rows | None = None
     _handles: list[Any] = field(default_factory=list)
     _fired: dict[Site, int] = field(default_factory=dict)
@@ -114,12 +124,15 @@ class Session:
     _vectors: dict[int, Tensor] = field(default_factory=dict)
 
     def __enter__(self) -> Session:
-        wanted = {_place(s) for s in self.sites if s.point != "resid_mid"} | {_place(s.at) for s in self.steering}
+        wanted = {place_of(s) for s in self.sites if s.point != "resid_mid"} | {place_of(s.at) for s in self.steering}
         for site in (s for s in self.sites if s.point == "resid_mid"):
             wanted |= {Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")}
         try:
             for place in sorted(wanted):
                 self._handles.append(self._hook(place))
+            beyond = 1 + max((place.layer for place in wanted), default=0)
+            if self.stop and beyond < len(self.anatomy.blocks):
+                self._handles.append(self.anatomy.attach(Site(beyond, "resid_pre"), _enough))
         except BaseException:
             self._remove()
             raise
@@ -147,7 +160,10 @@ class Session:
         """
         self._rows = rows
         self._fired = dict.fromkeys(self._fired, 0)
-        out = run()
+        try:
+            out = run()
+        except Enough:
+            out = None
         wrong = [f"{site} ({count} times)" for site, count in self._fired.items() if count != 1]
         if wrong:
             raise ModelError(
@@ -159,34 +175,13 @@ class Session:
 
     def _hook(self, place: Site) -> Any:
         self._fired[place] = 0
-        block = self.anatomy.blocks[place.layer]
-        if place.point == "resid_pre":
-            return block.register_forward_pre_hook(
-                lambda _, args, kwargs: self._enter(place, args, kwargs), with_kwargs=True
-            )
-        inner = {"resid_post": (block,), "attn_out": self.anatomy.attention, "mlp_out": self.anatomy.mlp}[place.point]
-        module = inner[0] if place.point == "resid_post" else inner[place.layer]
-        return module.register_forward_hook(lambda _, args, out: self._leave(place, out))
-
-    def _enter(self, place: Site, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        old = entering(args, kwargs)
-        new = self._pass(place, old)
-        if new is old:
-            return None
-        return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
-
-    def _leave(self, place: Site, out: Any) -> Any:
-        old = first(out)
-        new = self._pass(place, old)
-        if new is old:
-            return None
-        return (new, *out[1:]) if isinstance(out, tuple) else new
+        return self.anatomy.attach(place, lambda x: self._pass(place, x))
 
     def _pass(self, place: Site, x: Tensor) -> Tensor:
         """Steer and read what flows through a place; the very same tensor comes back when nothing changed it."""
         self._fired[place] += 1
         for one in self.steering:
-            if _place(one.at) == place:
+            if place_of(one.at) == place:
                 x = self._changed(one, x)
         self._read(place, x)
         return x
@@ -211,7 +206,7 @@ class Session:
         if self.sink is None:
             return
         for site in self.sites:
-            if site.point != "resid_mid" and _place(site) == place:
+            if site.point != "resid_mid" and place_of(site) == place:
                 self.sink(site, x)
         middle = Site(place.layer, "resid_mid")
         if middle in self.sites and place.point == "resid_pre":

@@ -1,0 +1,238 @@
+"""A loaded model behind the three verbs, whatever library runs it: padding, pooling, option trees and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vprobe.backends import _arms, _choose, _loading, _run
+from vprobe.backends._families import Anatomy
+from vprobe.backends._steer import Session, check_sites, check_steering
+from vprobe.errors import InputError, ModelError
+from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
+
+_CPU_TOKENS, _GPU_TOKENS = 2048, 16384
+_ARM_BATCHES = 8
+"""Batches' worth of tokens that the arms of one sweep may hold together."""
+
+
+@final
+class Engine:
+    """A loaded model that can be read, asked and steered; made by the `load` of an engine's file.
+
+    Args:
+        loaded: The model and its tokenizer.
+        anatomy: Its parts, and how what flows through them is caught.
+        name: Folder or hub id it came from.
+    """
+
+    info: ModelInfo
+    tokenizer: Any
+    points: tuple[str, ...]
+    device: str
+    default_batch_tokens: int
+
+    def __init__(self, loaded: _loading.Loaded, anatomy: Anatomy, *, name: str) -> None:
+        model = loaded.model
+        self._model, self._stops, self._anatomy = model, loaded.stops, anatomy
+        self._forks: dict[Site, bool] = {}
+        self.tokenizer = loaded.tokenizer
+        self.points = self._anatomy.points
+        self.device = str(model.device)
+        self.default_batch_tokens = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
+        text = model.config.get_text_config(decoder=True)
+        self.info = ModelInfo(
+            name=shown_name(name),
+            revision=loaded.revision,
+            fingerprint=loaded.fingerprint,
+            family=model.config.model_type,
+            n_layers=len(self._anatomy.blocks),
+            d_model=int(text.hidden_size),
+            context=_loading.context_of(model.config, loaded.tokenizer),
+            dtype=str(model.dtype).removeprefix("torch."),
+            chat=bool(loaded.tokenizer.chat_template),
+        )
+
+    def read(
+        self,
+        rows: Sequence[Tokens],
+        sites: Sequence[Site],
+        positions: Sequence[str],
+        *,
+        steering: Sequence[Steering] = (),
+    ) -> Float[np.ndarray, "position sample site d_model"]:
+        """Return activations averaged in float32 over each position's tokens, pooled where the model runs.
+
+        Args:
+            rows: The texts, together with their spans; they run as one batch.
+            sites: Where to read.
+            positions: What to average over, see `types.POSITIONS`.
+            steering: Changes made while the model runs; readings at or after a changed site see the change.
+
+        Raises:
+            ModelError: A site the model does not have, a text beyond its context, or steering it cannot do.
+            InputError: A text without the stretch that a position names.
+        """
+        spans = [[row.interval(position) for row in rows] for position in positions]
+        found: dict[Site, Tensor] = {}
+        if not rows or not sites or not positions:
+            raise InputError("nothing to read", where="read", expected="at least one text, site and position")
+
+        weights = torch.zeros(len(rows), len(positions), max(len(row.ids) for row in rows))
+        for p, per_row in enumerate(spans):
+            for i, (start, end) in enumerate(per_row):
+                weights[i, p, start:end] = 1.0 / (end - start)
+        weights = weights.to(self._model.device)
+
+        def pool(site: Site, x: Tensor) -> None:
+            found[site] = weights @ x.float()
+
+        self._pass(rows, sites, pool, steering)
+        pooled = torch.stack([found[site] for site in sites], dim=2)
+        return pooled.cpu().numpy().swapaxes(0, 1)
+
+    def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
+        """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
+
+        Args:
+            rows: Texts; the first token of each is left out, it is often an outlier.
+            sites: Where.
+
+        Raises:
+            ModelError: A site the model does not have, or a text beyond its context.
+            InputError: No text has a second token.
+        """
+        lengths = [len(row.ids) for row in rows]
+        if max(lengths, default=0) < 2:
+            raise InputError(
+                "no tokens beside the first", where="residual norms", expected="texts of two tokens or more"
+            )
+        found: dict[Site, Tensor] = {}
+
+        def measure(site: Site, x: Tensor) -> None:
+            norms = x.float().norm(dim=-1)
+            found[site] = torch.cat([norms[i, 1:n] for i, n in enumerate(lengths)])
+
+        self._pass(rows, sites, measure, ())
+        medians = [np.median(found[site].cpu().numpy()) for site in sites]
+        return np.asarray(medians, dtype=np.float32)
+
+    def _pass(self, rows: Sequence[Tokens], sites: Sequence[Site], sink: Any, steering: Sequence[Steering]) -> None:
+        """Run texts once through the model without its unembedding."""
+        check_sites(sites, self.info, self.points)
+        check_steering(steering, self.info, self.points)
+        self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
+        batch = _run.pad([r.ids for r in rows], [r.prompt_length for r in rows], self._model.device, left=False)
+        base = self._anatomy.base
+        with torch.inference_mode(), Session(self._anatomy, steering, sites, sink, stop=True) as session:
+            session.forward(lambda: base(**_run.inputs(base, batch, batch.mask)), batch.rows)
+
+    def choose(self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()) -> tuple[tuple[float, ...], ...]:
+        """Return per row the natural log-probability of every whole option, end of turn included.
+
+        Args:
+            rows: Prompts with their options.
+            steering: Changes made while the model runs.
+
+        Raises:
+            ModelError: A prompt with an option beyond the context, or steering it cannot do.
+        """
+        check_steering(steering, self.info, self.points)
+        self._check_answers(rows)
+        vocab = self._vocab
+        with torch.inference_mode(), Session(self._anatomy, steering) as session:
+            return _choose.choose(self._model, self._anatomy, session, rows, vocab, self.info.context)
+
+    def choose_arms(
+        self, rows: Sequence[Answers], arms: Sequence[Sequence[Steering]]
+    ) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        """Return per arm what `choose` returns with that arm's steering; what no arm changes runs once.
+
+        Args:
+            rows: Prompts with their options.
+            arms: Per arm the changes made while the model runs; an empty arm is the baseline.
+
+        Raises:
+            ModelError: A prompt with an option beyond the context, or steering it cannot do.
+        """
+        for arm in arms:
+            check_steering(arm, self.info, self.points)
+        self._check_answers(rows)
+        with torch.inference_mode():
+            return _arms.choose_arms(
+                self._model, self._anatomy, rows, arms, vocab=self._vocab, context=self.info.context,
+                budget=_ARM_BATCHES * self.default_batch_tokens, known=self._forks,
+            )  # fmt: skip
+
+    @property
+    def _vocab(self) -> int:
+        return self._model.get_output_embeddings().weight.shape[0]
+
+    def _check_answers(self, rows: Sequence[Answers]) -> None:
+        """Refuse rows that ask nothing or go beyond the context."""
+        if not rows or any(not option for row in rows for option in row.options or ((),)):
+            raise InputError("nothing to choose", where="choose", expected="rows with options of at least one token")
+        longest = [len(r.prompt.ids) + max(len(o) for o in r.options) for r in rows]
+        self._fit(longest, [r.prompt.prompt_id for r in rows])
+
+    def generate(
+        self,
+        rows: Sequence[Tokens],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        steering: Sequence[Steering] = (),
+    ) -> tuple[Generation, ...]:
+        """Continue each text until the model ends its turn, the length limit or the end of its context.
+
+        Args:
+            rows: Prompts; their ids end where the model is to speak.
+            max_new_tokens: Length limit.
+            temperature: 0 is greedy.
+            seed: Seed of the sampling; a row's text depends on seed and prompt id, not on its batch.
+            steering: Changes made while the model runs, at every step.
+
+        Raises:
+            ModelError: A prompt that fills the context, or steering it cannot do.
+            InputError: A length limit below 1, or a temperature that is not a positive number or 0.
+        """
+        check_steering(steering, self.info, self.points)
+        if max_new_tokens < 1 or not 0 <= temperature < float("inf") or not rows:
+            raise InputError(
+                f"{len(rows)} prompts, {max_new_tokens} new tokens, temperature {temperature}",
+                where="generate",
+                expected="at least one prompt, 1 token and a temperature from 0",
+            )
+        self._fit([len(row.ids) + 1 for row in rows], [row.prompt_id for row in rows])
+        room = [min(max_new_tokens, self.info.context - len(row.ids)) for row in rows]
+        choice = _run.sampling(temperature, seed, [row.prompt_id for row in rows])
+        with torch.inference_mode(), Session(self._anatomy, steering) as session:
+            written = _run.write(self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice)
+        return tuple(
+            Generation(row.prompt_id, one.ids, self.tokenizer.decode(one.ids, skip_special_tokens=True), one.stopped)
+            for row, one in zip(rows, written, strict=True)
+        )
+
+    def _fit(self, lengths: Sequence[int], names: Sequence[str]) -> None:
+        """Refuse texts that are empty or beyond the context; nothing is ever cut."""
+        for length, name in zip(lengths, names, strict=True):
+            if not 1 <= length <= self.info.context:
+                raise ModelError(
+                    f"a text of {length} tokens",
+                    where=f"prompt {name}, model {self.info.name}",
+                    expected=f"1 to {self.info.context} tokens, the model's context",
+                    do="skip it, or choose a model with a longer context; texts are never cut",
+                )
+
+
+def shown_name(name: str) -> str:
+    """Return a model's name as results carry it: the folder's own, or the hub id."""
+    folder = Path(name).expanduser()
+    return folder.resolve().name if folder.is_dir() else name
