@@ -9,6 +9,12 @@ import typer
 from vprobe.cli import options, show
 from vprobe.cli.options import AsJson
 
+LEGEND = (
+    "worth: independent items. labels: their reliability. r: expected held-out correlation, at most the ceiling.",
+    "sure r: just significant. found r: found with the power asked for. of truth: the same with true scores.",
+    "for cos, for r: items needed for the cosine and the r below. raters: needed per item.",
+)
+
 
 def _given(help_text: str, *flags: str) -> typer.models.OptionInfo:
     return typer.Option(*flags, help=help_text, show_default=False)
@@ -67,9 +73,11 @@ def _table(plans: list) -> None:
          f"{one.raters_needed:,}")
         for one in plans
     ]  # fmt: skip
-    heads = ("value", "items", "worth", "reliability", "ceiling", "cosine", "held-out r", "significant r",
-             "detectable r", "of true score", "items for cosine", "items for r", "raters needed")  # fmt: skip
+    heads = ("value", "items", "worth", "labels", "ceiling", "cosine", "r", "sure r", "found r", "of truth", "for cos",
+             "for r", "raters")  # fmt: skip
     show.table("what to expect", heads, rows)
+    for line in LEGEND:
+        show.line(line)
     show.line("taken for granted:")
     told = [one.assumptions for one in plans]
     for line in dict.fromkeys(line for lines in told for line in lines):

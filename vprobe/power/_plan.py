@@ -87,11 +87,11 @@ class _World:
             )
 
     def effective(self, n: float) -> float:
-        return f.effective_n(n, self.per_query, self.icc)
+        return f.effective_n(n, float(self.per_query), self.icc)
 
     def items(self, n_effective: float) -> int:
-        """Return whole queries of items that are worth so many independent ones, two queries per fold at least."""
-        items = n_effective * self.per_query / self.effective(self.per_query)
+        """Return whole queries of items that are worth so many independent ones, one query per fold at least."""
+        items = n_effective * self.per_query / self.effective(float(self.per_query))
         queries = math.ceil(items / self.per_query - 1e-9)
         return self.per_query * max(queries, self.folds)
 
@@ -232,7 +232,7 @@ def _plan(name: str, n: int, world: _World, *, cosine: float, r: float | None) -
         raise InputError(
             f"{n} items", where="planning", expected=f"at least {world.folds} queries of {world.per_query} items"
         )
-    effective, expected = world.effective(n), world.r(n)
+    effective, expected = world.effective(float(n)), world.r(float(n))
     found = f.detectable_r(effective, alpha=world.alpha, power=world.power)
     return Plan(
         value=name,
@@ -240,7 +240,7 @@ def _plan(name: str, n: int, world: _World, *, cosine: float, r: float | None) -
         n_effective=effective,
         reliability=world.reliability,
         ceiling=math.sqrt(world.reliability),
-        cosine=world.cosine(n),
+        cosine=world.cosine(float(n)),
         held_out_r=expected,
         null_sd=f.null_sd(effective),
         significant_r=f.detectable_r(effective, alpha=world.alpha, power=0.5),
