@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
-from vprobe.types._inside import POINTS, STEER_POSITIONS, Activations, Direction, ModelInfo, Operation, Site, Steering
+from vprobe.types._inside import POINTS, Activations, Direction, ModelInfo, Site
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
 from vprobe.types._rows import (
@@ -22,9 +22,23 @@ from vprobe.types._rows import (
     SitePick,
     TruthRow,
 )
+from vprobe.types._steering import (
+    CONFLICTS,
+    MEASURES,
+    STEER_POSITIONS,
+    Gate,
+    Operation,
+    Probe,
+    Steered,
+    Steering,
+    from_token,
+    per_row,
+)
 from vprobe.types._texts import POSITIONS, Answers, Generation, Mark, Message, Prompt, Response, Span, Tokens
 
 __all__ = [
+    "CONFLICTS",
+    "MEASURES",
     "POINTS",
     "POSITIONS",
     "STEER_POSITIONS",
@@ -39,6 +53,7 @@ __all__ = [
     "Direction",
     "DoseRow",
     "Fold",
+    "Gate",
     "Generation",
     "GenerationRow",
     "InduceRow",
@@ -51,6 +66,7 @@ __all__ = [
     "ModelInfo",
     "Operation",
     "Option",
+    "Probe",
     "ProfileRow",
     "Prompt",
     "Reliability",
@@ -63,9 +79,12 @@ __all__ = [
     "SiteNorm",
     "SitePick",
     "Span",
+    "Steered",
     "Steering",
     "Template",
     "Tokens",
     "TruthRow",
+    "from_token",
     "frozen_array",
+    "per_row",
 ]

@@ -1,11 +1,10 @@
-"""What is inside a model: sites, activations, directions, and changes made to them."""
+"""What is inside a model: sites, activations and directions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,8 +13,6 @@ from vprobe.errors import InputError, unknown
 from vprobe.types._arrays import frozen_array
 
 POINTS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_neurons", "head_out")
-
-STEER_POSITIONS = ("all", "prompt", "response", "after_prompt")
 
 
 @dataclass(frozen=True, order=True)
@@ -177,51 +174,3 @@ class Direction:
     def score(self, x: Float[np.ndarray, "*sample d_model"]) -> Float[np.ndarray, "*sample"]:
         """Return probe scores: projections less the midpoint, in standard deviations of the fitted samples."""
         return (np.asarray(x, dtype=np.float64) @ self.vector.astype(np.float64) - self.midpoint) / self.spread
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A steering operation, as handed to a backend.
-
-    Args:
-        name: Plug-in name.
-        apply: `apply(x, vector, coefficient)` on numpy arrays or torch tensors; `x` is (..., d_model),
-            `coefficient` is a scalar or (..., 1). Returns the new activations.
-    """
-
-    name: str
-    apply: Callable[[Any, Any, Any], Any]
-
-
-@dataclass(frozen=True)
-class Steering:
-    """One change made to a model's activations while it runs.
-
-    Args:
-        operation: What is done.
-        direction: The unit vector it is done with.
-        coefficient: Size of the change, activation units. A coefficient of 0 changes no bit.
-        positions: "all" tokens; "prompt" (tokens before the answer); "response" (from the last prompt token on, so that
-            the first answer token is already affected); "after_prompt" (answer tokens only, the first is not affected).
-        site: Where; the direction's own site when None.
-
-    Raises:
-        InputError: A coefficient that is not finite, or unknown positions.
-    """
-
-    operation: Operation
-    direction: Direction
-    coefficient: float
-    positions: str = "all"
-    site: Site | None = None
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.coefficient):
-            raise InputError(f"coefficient {self.coefficient}", where="steering", expected="a finite number")
-        if self.positions not in STEER_POSITIONS:
-            raise unknown("positions", self.positions, STEER_POSITIONS, where="steering")
-
-    @property
-    def at(self) -> Site:
-        """The site it acts on."""
-        return self.site or self.direction.site
