@@ -97,6 +97,11 @@ class FakeBackend:
             tuple(-1.0 - ((sum(row.prompt.ids) + 31 * k) % 7) / 3 for k in range(len(row.labels))) for row in rows
         )
 
+    def choose_arms(
+        self, rows: Sequence[Answers], arms: Sequence[Sequence[Steering]]
+    ) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        return tuple(self.choose(rows, steering=arm) for arm in arms)
+
     def generate(
         self,
         rows: Sequence[Tokens],

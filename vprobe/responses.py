@@ -122,6 +122,47 @@ def _collect(
     return tuple(kept[prompt.id] for prompt in prompts)
 
 
+def collect_arms(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    arms: Sequence[Sequence[Steering]],
+    *,
+    answers: Sequence[Answers] | None = None,
+    batch_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[tuple[Response, ...], ...]:
+    """Ask a model for its ratings under many steerings at once; per arm as `collect` would return them.
+
+    Args:
+        backend: The model.
+        prompts: Rating prompts.
+        arms: Per arm the changes made while the model runs; an empty arm is the baseline.
+        answers: The prompts with their options as tokens, in the same order; encoded here when None.
+        batch_tokens: Most tokens in a batch of one arm; what suits the device when None.
+        progress: Called with prompts done and prompts in all, an arm's prompts each counted.
+
+    Raises:
+        InputError: A prompt without options, or two prompts of one id.
+        ModelError: A log-probability that is NaN.
+    """
+    _require_once(prompts)
+    if free := [prompt.id for prompt in prompts if not prompt.options]:
+        raise InputError(f"prompt {free[0]} has no options", where="rate under several steerings")
+    if answers is None:
+        answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
+    found: list[dict[str, Response]] = [{} for _ in arms]
+    sizes = [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
+    for batch in batching.plan(sizes, batch_tokens or backend.default_batch_tokens):
+        chosen = backend.choose_arms([answers[i] for i in batch], arms)
+        for kept, rows in zip(found, chosen, strict=True):
+            for i, row in zip(batch, rows, strict=True):
+                numbers = _finite(prompts[i], row)
+                kept[prompts[i].id] = _response(prompts[i], answers[i], numbers, None, NOT_ASKED)
+        if progress is not None:
+            progress(sum(map(len, found)), len(prompts) * len(arms))
+    return tuple(tuple(kept[prompt.id] for prompt in prompts) for kept in found)
+
+
 def _require_once(prompts: Sequence[Prompt]) -> None:
     seen: set[str] = set()
     for prompt in prompts:

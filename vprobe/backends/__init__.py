@@ -61,6 +61,17 @@ class Backend(Protocol):
         """
         ...
 
+    def choose_arms(
+        self, rows: Sequence[Answers], arms: Sequence[Sequence[Steering]]
+    ) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        """Return per arm what `choose` returns with that arm's steering; what no arm changes may run once.
+
+        Args:
+            rows: Prompts with their options.
+            arms: Per arm the changes made while the model runs; an empty arm is the baseline.
+        """
+        ...
+
     def generate(
         self,
         rows: Sequence[Tokens],

@@ -40,7 +40,7 @@ def choose(
     return tuple(out)
 
 
-def _picked(logits: Tensor, ids: Tensor) -> Tensor:
+def picked(logits: Tensor, ids: Tensor) -> Tensor:
     """Return the log-probability of each token, computed in float32."""
     return torch.log_softmax(logits.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
 
@@ -58,26 +58,45 @@ def _forked(model: Any, session: Session, rows: Sequence[Answers]) -> list[tuple
     total = torch.log_softmax(start.logits[:, -1].float(), dim=-1)[owner, firsts]
     if max(len(o) for o in flat) > 1:
         start.past_key_values.batch_repeat_interleave(most)
-        total = total + _tails(model, session, prompts, flat, owner, start.past_key_values)
+        total = total + tails(model, session, prompts, flat, most, start.past_key_values)
     scores = total.reshape(len(rows), most).tolist()
     return [tuple(one[: len(r.options)]) for one, r in zip(scores, rows, strict=True)]
 
 
-def _tails(
-    model: Any, session: Session, prompts: Batch, flat: Sequence[tuple[int, ...]], owner: Tensor, cache: Any
+def tails(
+    model: Any,
+    session: Session,
+    prompts: Batch,
+    flat: Sequence[tuple[int, ...]],
+    most: int,
+    cache: Any,
+    *,
+    copies: int = 1,
 ) -> Tensor:
-    """Return the summed log-probability of every option's tokens after its first."""
-    wide = pad([o[:-1] or o[:1] for o in flat], prompts.rows.prompt_length[owner].tolist(), model.device, left=False)
+    """Return the summed log-probability of every option's tokens after its first, copy by copy.
+
+    Args:
+        model: The causal language model.
+        session: Hooks in place.
+        prompts: The prompts as a batch.
+        flat: Options of all prompts, `most` each.
+        most: Options per prompt.
+        cache: Keys and values of the prompts, repeated over the options.
+        copies: How often the session repeats the batch on its way.
+    """
+    device = model.device
+    owner = torch.arange(len(prompts.ids), device=device).repeat_interleave(most)
+    wide = pad([o[:-1] or o[:1] for o in flat], prompts.rows.prompt_length[owner].tolist(), device, left=False)
     lengths = prompts.rows.real.sum(dim=1)[owner][:, None]
-    real = wide.rows.real & torch.tensor([len(o) > 1 for o in flat], device=model.device)[:, None]
+    real = wide.rows.real & torch.tensor([len(o) > 1 for o in flat], device=device)[:, None]
     at = torch.where(real, wide.rows.positions + lengths, lengths - 1)
     batch = Batch(wide.ids, Rows(at, real, wide.rows.prompt_length))
     mask = torch.cat([prompts.mask[owner], batch.mask], dim=1)
     given = inputs(model, batch, mask, cached=True, cache=cache)
     logits = session.forward(lambda: model(**given), batch.rows).logits
     longest = wide.ids.shape[1]
-    targets = torch.tensor([list(o[1:]) + [0] * (longest - len(o) + 1) for o in flat], device=model.device)
-    return torch.where(real, _picked(logits, targets), 0.0).sum(dim=1)
+    targets = torch.tensor([list(o[1:]) + [0] * (longest - len(o) + 1) for o in flat], device=device)
+    return torch.where(real.repeat(copies, 1), picked(logits, targets.repeat(copies, 1)), 0.0).sum(dim=1)
 
 
 def _whole(model: Any, session: Session, rows: Sequence[Answers]) -> list[tuple[float, ...]]:
@@ -91,5 +110,5 @@ def _whole(model: Any, session: Session, rows: Sequence[Answers]) -> list[tuple[
         logits = session.forward(lambda given=given: model(**given), batch.rows).logits[:, -keep:]
         targets = torch.tensor([list(o) + [0] * (keep - len(o)) for o in row.options], device=model.device)
         real = torch.tensor([[j < len(o) for j in range(keep)] for o in row.options], device=model.device)
-        out.append(tuple(torch.where(real, _picked(logits, targets), 0.0).sum(dim=1).tolist()))
+        out.append(tuple(torch.where(real, picked(logits, targets), 0.0).sum(dim=1).tolist()))
     return out

@@ -270,11 +270,10 @@ def _dose_rows(
         operation=steering.load("add"),
     )
     keys = Scores(trial.labels, trial.item_ids, (trial.target.value,), "label", "label")
-    base = np.zeros(0)
+    ratings = _rated(config, trial, backend, [dose.steering for dose in planned], progress)
+    base = ratings[0].expected
     out = []
-    for done, dose in enumerate(planned):
-        rated = _rated(config, trial, backend, dose.steering)
-        base = rated.expected if dose.arm == "baseline" else base
+    for dose, rated in zip(planned, ratings, strict=True):
         moved = rated.expected - base
         effect = scores.profile(moved, keys, trial.groups, seed=config.seed)[0]
         p = _p(moved, trial, draws, config.seed + 2) if dose.arm == "steered" else math.nan
@@ -297,14 +296,22 @@ def _dose_rows(
                 p=p,
             )
         )
-        progress(done + 1, len(planned))
     return out
 
 
-def _rated(config: RunConfig, trial: Trial, backend: Backend, change: tuple[Steering, ...]) -> scores.Behavior:
+def _rated(
+    config: RunConfig,
+    trial: Trial,
+    backend: Backend,
+    arms: Sequence[tuple[Steering, ...]],
+    progress: Callable[[int, int], None],
+) -> list[scores.Behavior]:
+    """Return the ratings under every dose; what no dose changes is run once."""
     asked, budget = trial.asked, config.batch_tokens or None
-    answered = responses.collect(backend, asked.prompts, answers=asked.answers, steering=change, batch_tokens=budget)
-    return scores.rate(answered, trial.item_ids)
+    answered = responses.collect_arms(
+        backend, asked.prompts, arms, answers=asked.answers, batch_tokens=budget, progress=progress
+    )
+    return [scores.rate(one, trial.item_ids) for one in answered]
 
 
 def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:

@@ -1,0 +1,116 @@
+"""Many steerings of one batch give what each gives alone: every family, wherever and on whichever tokens they act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from vprobe import responses
+from vprobe.backends import _arms
+from vprobe.errors import InputError
+from vprobe.types import Operation, Site, Steering
+
+from tests import tiny
+from tests.fake_backend import FakeBackend
+from tests.test_backend_hf import Case, case, prompt
+
+torch.set_num_threads(1)
+ADD = Operation("add", lambda x, v, c: x + c * v)
+POINTS = ("embed.0", "resid_pre.1", "attn_out.1", "mlp_out.1", "resid_post.1", "resid_post.2")
+RULES = ("all", "prompt", "response", "after_prompt")
+
+
+@pytest.fixture(scope="module", params=tuple(tiny.FAMILIES))
+def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return case(tiny.build(request.param, tmp_path_factory.mktemp(request.param)))
+
+
+def steered(one: Case, at: str, coefficient: float, rule: str, seed: int = 1) -> Steering:
+    return replace(one.steering(at, coefficient, rule, ADD), direction=one.direction(Site.parse(at), seed))
+
+
+def gap(found: Sequence[Any], wanted: Sequence[Any]) -> float:
+    x, y = (np.array([v for arm in side for row in arm for v in row]) for side in (found, wanted))
+    return float(np.abs(x - y).max())
+
+
+def test_arms_give_what_each_gives_alone(one: Case) -> None:
+    for at in POINTS:
+        if Site.parse(at).point not in one.engine.points:
+            continue
+        for rule in RULES:
+            arms = [
+                (),
+                (steered(one, at, 2.0, rule),),
+                (steered(one, at, -3.0, rule, 2), steered(one, "resid_post.2", 1.0, rule, 3)),
+                (steered(one, at, 5.0, rule, 4),),
+            ]
+            together = one.engine.choose_arms(one.answers, arms)
+            apart = [one.engine.choose(one.answers, steering=arm) for arm in arms]
+            assert gap(together, apart) < 1e-4, (at, rule)
+            assert gap(apart[:1], apart[1:2]) > 1e-3, f"steering at {at} changed nothing"
+    plain = one.engine._anatomy.forkable
+    assert one.engine._forks == (dict.fromkeys(one.engine._forks, True) if plain else {})
+
+
+def counted(engine: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Note the shape of what enters every block."""
+    seen: list[tuple[int, ...]] = []
+    for block in engine._anatomy.blocks:
+        block.register_forward_pre_hook(
+            lambda _, args, kwargs: seen.append(tuple((args[0] if args else kwargs["hidden_states"]).shape[:2])),
+            with_kwargs=True,
+        )
+    return seen
+
+
+def test_blocks_before_the_fork_and_tokens_before_the_steered_ones_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    arms = [(steered(one, "resid_post.0", float(c), "response"),) for c in range(1, 6)]
+    one.engine.choose_arms(one.answers, arms)  # the place is tried once
+    seen = counted(one.engine, monkeypatch)
+    one.engine.choose_arms(one.answers, arms)
+    rows = len(one.answers)
+    width = max(len(answer.prompt.ids) for answer in one.answers)
+    assert seen[: tiny.LAYERS] == [(rows, width - 1)] * tiny.LAYERS
+    assert seen[tiny.LAYERS : 2 * tiny.LAYERS] == [(rows, 1)] + [(rows * 5, 1)] * (tiny.LAYERS - 1)
+
+
+def test_a_model_that_cannot_be_forked_is_asked_arm_by_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    arms = [(steered(one, "resid_post.0", c, "all"),) for c in (1.0, -1.0)]
+    wanted = [one.engine.choose(one.answers, steering=arm) for arm in arms]
+    real = _arms._forked
+    monkeypatch.setattr(_arms, "_forked", lambda *a: [tuple(tuple(v + 1 for v in r) for r in arm) for arm in real(*a)])
+    assert gap(one.engine.choose_arms(one.answers, arms), wanted) == 0.0
+    assert list(one.engine._forks.values()) == [False]
+
+
+def test_many_arms_go_through_in_parts(tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    arms = [(steered(one, "resid_post.0", float(c), "all"),) for c in range(7)]
+    whole = one.engine.choose_arms(one.answers, arms)
+    one.engine.default_batch_tokens = 1
+    assert gap(one.engine.choose_arms(one.answers, arms), whole) < 1e-4
+
+
+def test_collect_arms_is_collect_arm_by_arm(tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    asked = [prompt(q, options=("no", "yes indeed")) for q in ("hi", "should i go?", "my friend is angry")]
+    arms: list[Sequence[Steering]] = [(), (steered(one, "resid_post.1", 2.0, "response"),)]
+    told: list[tuple[int, int]] = []
+    together = responses.collect_arms(one.engine, asked, arms, progress=lambda *x: told.append(x), batch_tokens=40)
+    for arm, found in zip(arms, together, strict=True):
+        alone = responses.collect(one.engine, asked, steering=arm)
+        assert [r.prompt_id for r in found] == [r.prompt_id for r in alone]
+        assert gap([[r.logprobs for r in found]], [[r.logprobs for r in alone]]) < 1e-4
+    assert told[-1] == (6, 6)
+    with pytest.raises(InputError, match="no options"):
+        responses.collect_arms(FakeBackend(), [prompt("hi")], [()])

@@ -1,0 +1,219 @@
+"""One batch under many steerings: what no arm changes runs once, then the batch forks into one copy per arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vprobe.backends._choose import choose, tails
+from vprobe.backends._families import Anatomy
+from vprobe.backends._run import Batch, inputs, pad
+from vprobe.backends._steer import Rows, Session, place_of
+from vprobe.types import Answers, Site, Steering
+
+Arm = Sequence[Steering]
+Chosen = tuple[tuple[float, ...], ...]
+
+_LARGEST = 2**26
+"""Most logits held at once."""
+_LATE = ("response", "after_prompt")
+"""Position rules that leave all tokens before the last of the prompt alone."""
+_ORDER = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+"""Places of one block in the order in which they are passed."""
+_CLOSE, _COARSE = 1e-4, 5e-2
+"""Largest relative difference in log-probability that float32, and a shorter format, explain."""
+
+
+def fork_of(arms: Sequence[Arm]) -> Site:
+    """Return where a batch must fork: the output of a block, or what enters it, before anything that is steered."""
+    places = [place_of(one.at) for arm in arms for one in arm]
+    first = min(places, key=lambda place: (place.layer, _ORDER.index(place.point)))
+    return first if first.point == "resid_post" else Site(first.layer, "resid_pre")
+
+
+@dataclass
+class ForkSession(Session):
+    """A session whose batch becomes `len(arms)` copies at the first place that any arm steers.
+
+    Copies are laid out arm by arm. Blocks before the fork, and their part of the cache, keep the plain batch.
+
+    Args:
+        arms: Per arm its changes; an empty arm is the baseline.
+    """
+
+    arms: Sequence[Arm] = ()
+    _wide: list[Any] = field(default_factory=list)
+
+    def __enter__(self) -> ForkSession:
+        self.fork = fork_of(self.arms)
+        self.steering = tuple(one for arm in self.arms for one in arm) + self._marker()
+        for block in self.anatomy.blocks[self.first_wide :]:
+            self._wide.append(block.register_forward_pre_hook(self._widen, with_kwargs=True))
+        super().__enter__()
+        return self
+
+    @property
+    def first_wide(self) -> int:
+        """First block that runs on all copies; its cache and those after it hold all copies."""
+        return self.fork.layer + (self.fork.point == "resid_post")
+
+    def _marker(self) -> tuple[Steering, ...]:
+        """Return a change of nothing where the batch forks, so that a hook stands there."""
+        some = next(one for arm in self.arms for one in arm)
+        return (Steering(some.operation, some.direction, 0.0, some.positions, site=self.fork),)
+
+    def _remove(self) -> None:
+        super()._remove()
+        for handle in self._wide:
+            handle.remove()
+        self._wide.clear()
+
+    def _widen(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Repeat masks and positions, which the model makes for the plain batch."""
+        kept = {"hidden_states"}
+        wide = {name: one if name in kept else self._repeated(one) for name, one in kwargs.items()}
+        return (*args[:1], *(self._repeated(one) for one in args[1:])), wide
+
+    def _repeated(self, one: Any) -> Any:
+        n = self._rows.real.shape[0] if self._rows is not None else 0
+        if isinstance(one, tuple):
+            return tuple(self._repeated(part) for part in one)
+        if isinstance(one, Tensor) and one.dim() > 1 and n > 1 and one.shape[0] == n:
+            return one.repeat(len(self.arms), *[1] * (one.dim() - 1))
+        return one
+
+    def _pass(self, place: Site, x: Tensor) -> Tensor:
+        self._fired[place] += 1
+        if place == self.fork:
+            x = x.repeat(len(self.arms), *[1] * (x.dim() - 1))
+        parts = list(x.chunk(len(self.arms)))
+        for a, arm in enumerate(self.arms):
+            for one in arm:
+                if place_of(one.at) == place:
+                    parts[a] = self._changed(one, parts[a])
+        return torch.cat(parts)
+
+
+def choose_arms(
+    model: Any,
+    anatomy: Anatomy,
+    rows: Sequence[Answers],
+    arms: Sequence[Arm],
+    *,
+    vocab: int,
+    context: int,
+    budget: int,
+    known: dict[Site, bool],
+) -> tuple[Chosen, ...]:
+    """Return per arm what `choose` returns with its steering.
+
+    Args:
+        model: The causal language model.
+        anatomy: Its parts.
+        rows: Prompts with their options.
+        arms: Per arm its changes; arms that change nothing share one run.
+        vocab: Tokens in the vocabulary.
+        context: Most columns a batch may have.
+        budget: Most tokens of prompts, copies counted, that run at once.
+        known: Whether this model can be forked at a place, as found out before; added to.
+    """
+
+    def alone(some: Sequence[Answers], arm: Arm) -> Chosen:
+        with Session(anatomy, arm) as session:
+            return choose(model, anatomy, session, some, vocab, context)
+
+    live = [a for a, arm in enumerate(arms) if arm]
+    found: dict[int, Chosen] = {}
+    if len(live) < len(arms):
+        found = dict.fromkeys([a for a, arm in enumerate(arms) if not arm], alone(rows, ()))
+    columns = max(len(r.prompt.ids) for r in rows) + max(len(o) for r in rows for o in r.options)
+    fits = anatomy.forkable and columns <= context and len(live) > 1
+    if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known):
+        found |= {a: alone(rows, arms[a]) for a in live}
+        return tuple(found[a] for a in range(len(arms)))
+    each = len(rows) * max(len(r.options) for r in rows) * max(len(o) for r in rows for o in r.options) * vocab
+    step = max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
+    for i in range(0, len(live), step):
+        part = live[i : i + step]
+        found |= dict(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part]), strict=True))
+    return tuple(found[a] for a in range(len(arms)))
+
+
+def _forks(
+    model: Any,
+    anatomy: Anatomy,
+    rows: Sequence[Answers],
+    arms: Sequence[Arm],
+    alone: Callable[[Sequence[Answers], Arm], Chosen],
+    known: dict[Site, bool],
+) -> bool:
+    """Tell, by two arms on two rows, whether this model can be forked; some lay out their masks otherwise."""
+    place = fork_of(arms)
+    if place not in known:
+        apart = [alone(rows, arm) for arm in arms]
+        try:
+            known[place] = _close(_forked(model, anatomy, rows, arms), apart, model.dtype)
+        except RuntimeError:  # masks of another shape
+            known[place] = False
+    return known[place]
+
+
+def _close(found: Sequence[Chosen], wanted: Sequence[Chosen], dtype: torch.dtype) -> bool:
+    x, y = ([one for arm in side for row in arm for one in row] for side in (found, wanted))
+    limit = _CLOSE if dtype == torch.float32 else _COARSE
+    return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in zip(x, y, strict=True))
+
+
+def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm]) -> list[Chosen]:
+    n, copies = len(rows), len(arms)
+    prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
+    most = max(len(r.options) for r in rows)
+    flat = [o for r in rows for o in list(r.options) + [r.options[0]] * (most - len(r.options))]
+    session = ForkSession(anatomy, arms=arms)
+    cut = _untouched(rows, arms, prompts.ids.shape[1])
+    early = None
+    if cut:
+        base = anatomy.base
+        early = base(**inputs(base, _columns(prompts, 0, cut), prompts.mask[:, :cut], cached=True))
+    with session:
+        cache = None
+        if early is not None:
+            cache = early.past_key_values
+            _copy(cache, session.first_wide, n, copies, model.device)
+        late = _columns(prompts, cut, None)
+        given = inputs(model, late, prompts.mask, cached=True, cache=cache, keep=1)
+        start = session.forward(lambda: model(**given), late.rows)
+        owner = torch.arange(copies * n, device=model.device).repeat_interleave(most)
+        firsts = torch.tensor([o[0] for o in flat], device=model.device).repeat(copies)
+        total = torch.log_softmax(start.logits[:, -1].float(), dim=-1)[owner, firsts]
+        if max(len(o) for o in flat) > 1:
+            start.past_key_values.batch_repeat_interleave(most)
+            total = total + tails(model, session, prompts, flat, most, start.past_key_values, copies=copies)
+    scores = total.reshape(copies, n, most).tolist()
+    return [tuple(tuple(one[: len(r.options)]) for one, r in zip(arm, rows, strict=True)) for arm in scores]
+
+
+def _untouched(rows: Sequence[Answers], arms: Sequence[Arm], width: int) -> int:
+    """Return how many columns of the padded prompts stand before the first token that any arm changes."""
+    if any(one.positions not in _LATE for arm in arms for one in arm):
+        return 0
+    first = [width - len(r.prompt.ids) + max(r.prompt.prompt_length - 1, 0) for r in rows]
+    return min(*first, width - 1)
+
+
+def _columns(batch: Batch, start: int, end: int | None) -> Batch:
+    rows = batch.rows
+    return Batch(
+        batch.ids[:, start:end], Rows(rows.positions[:, start:end], rows.real[:, start:end], rows.prompt_length)
+    )
+
+
+def _copy(cache: Any, first: int, n: int, copies: int, device: Any) -> None:
+    """Repeat the keys and values of the blocks that run on all copies."""
+    order = torch.arange(n, device=device).repeat(copies)
+    for layer in cache.layers[first:]:
+        layer.batch_select_indices(order)
