@@ -272,10 +272,8 @@ def _residuals(
     """Take out of scores and labels what covariates tell of them within queries; samples with a gap become NaN."""
     sides = [np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
     gaps = np.isfinite(score) & np.isfinite(label) & np.isfinite(covariates).all(axis=1, keepdims=True)
-    patterns, member = np.unique(gaps, axis=1, return_inverse=True)
     code = stats.codes(groups)
-    for number in range(patterns.shape[1]):
-        known, columns = patterns[:, number], np.flatnonzero(member.reshape(-1) == number)
+    for known, columns in stats.patterns(gaps):
         if known.any():
             design = stats.centre(covariates[known], code[known])
             for out, side in zip(sides, (score, label), strict=True):

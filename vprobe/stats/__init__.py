@@ -6,18 +6,19 @@ so intervals and thousands of null draws need no second pass over the data. Draw
 
 from __future__ import annotations
 
+from vprobe.stats._absolute import Concordance, Equivalence, Limits, ccc_of, concordance, equivalence, limits, moments
 from vprobe.stats._classic import (
     LEAST_RELIABILITY,
     CosineFit,
-    Icc,
     cosine_fit,
     disattenuate,
     fisher_mean,
-    icc,
     pearson,
     spearman,
     spearman_brown,
 )
+from vprobe.stats._congruence import Congruence, congruence, tucker, turned
+from vprobe.stats._corrected import Corrected, corrected
 from vprobe.stats._groups import (
     ROUND_OFF,
     Groups,
@@ -26,35 +27,69 @@ from vprobe.stats._groups import (
     codes,
     correlation_of,
     fold_of,
+    patterns,
     slope_of,
     within,
     within_r,
 )
+from vprobe.stats._icc import Icc, IccIntervals, icc, icc_intervals
 from vprobe.stats._inference import Interval, interval, max_t_p, permutation_p
+from vprobe.stats._order import Correspondence, circular, correspondence, correspondence_index
+from vprobe.stats._pairs import Pairs, gamma_of, pairs_within
+from vprobe.stats._smooth import Identified, ProfileTest, identify, profile_test, without_generic
 
 __all__ = [
     "LEAST_RELIABILITY",
     "ROUND_OFF",
+    "Concordance",
+    "Congruence",
+    "Corrected",
+    "Correspondence",
     "CosineFit",
+    "Equivalence",
     "Groups",
     "Icc",
+    "IccIntervals",
+    "Identified",
     "Interval",
+    "Limits",
+    "Pairs",
+    "ProfileTest",
     "Within",
+    "ccc_of",
     "centre",
+    "circular",
     "codes",
+    "concordance",
+    "congruence",
+    "corrected",
     "correlation_of",
+    "correspondence",
+    "correspondence_index",
     "cosine_fit",
     "disattenuate",
+    "equivalence",
     "fisher_mean",
     "fold_of",
+    "gamma_of",
     "icc",
+    "icc_intervals",
+    "identify",
     "interval",
+    "limits",
     "max_t_p",
+    "moments",
+    "pairs_within",
+    "patterns",
     "pearson",
     "permutation_p",
+    "profile_test",
     "slope_of",
     "spearman",
     "spearman_brown",
+    "tucker",
+    "turned",
     "within",
     "within_r",
+    "without_generic",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 from vprobe.errors import RefusedError
@@ -78,6 +78,16 @@ def _remembered(groups: tuple[str, ...] | tuple[int, ...]) -> Int[np.ndarray, " 
     found = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1).astype(np.int64)
     found.flags.writeable = False
     return found
+
+
+def patterns(
+    known: Bool[np.ndarray, "sample column"],
+) -> list[tuple[Bool[np.ndarray, " sample"], Int[np.ndarray, " some"]]]:
+    """Return each distinct column with the indices of the columns that are like it, in order of first appearance."""
+    same: dict[bytes, list[int]] = {}
+    for column, bits in enumerate(np.ascontiguousarray(np.packbits(known, axis=0).T)):
+        same.setdefault(bits.tobytes(), []).append(column)
+    return [(known[:, columns[0]], np.array(columns)) for columns in same.values()]
 
 
 def centre(x: Float[np.ndarray, "sample column"], groups: Groups) -> Float[np.ndarray, "sample column"]:
