@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # SYSTEM=1 reuses a torch that is already installed (for example a CUDA build) instead of installing one.
 SYSTEM ?=
+# Test files run in this many processes, one thread each.
+WORKERS ?= 2
 FLAGS  := $(if $(SYSTEM),--system-site-packages,)
 STAMP  := $(VENV)/.ready
 
@@ -17,7 +19,7 @@ demo: setup
 	$(BIN)/vprobe demo --out runs/demo
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup
 	$(BIN)/ruff format --check .
