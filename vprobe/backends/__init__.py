@@ -13,14 +13,19 @@ from jaxtyping import Float
 
 from vprobe import registry
 from vprobe.backends._devices import Device, devices
-from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
+from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
 
 __all__ = ["Backend", "Device", "devices", "load", "names"]
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """What every engine offers. Rows of one call run as one padded batch; callers plan the batches."""
+    """What every engine offers. Rows of one call run as one padded batch; callers plan the batches.
+
+    `steering` is one list of changes that all rows share, or one list per row: every row may carry vectors and
+    coefficients of its own, so that values x strengths x items are one batch, and a row with an empty list is a baseline
+    that rides along. Each row gets what it would get alone.
+    """
 
     info: ModelInfo
     tokenizer: Any
@@ -37,7 +42,7 @@ class Backend(Protocol):
         sites: Sequence[Site],
         positions: Sequence[str],
         *,
-        steering: Sequence[Steering] = (),
+        steering: Steered = (),
     ) -> Float[np.ndarray, "position sample site d_model"]:
         """Return activations averaged in float32 over each position's tokens, pooled where the model runs.
 
@@ -52,7 +57,7 @@ class Backend(Protocol):
         """
         ...
 
-    def choose(self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()) -> tuple[tuple[float, ...], ...]:
+    def choose(self, rows: Sequence[Answers], *, steering: Steered = ()) -> tuple[tuple[float, ...], ...]:
         """Return per row the natural log-probability of every whole option, end of turn included.
 
         Args:
@@ -79,7 +84,7 @@ class Backend(Protocol):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
-        steering: Sequence[Steering] = (),
+        steering: Steered = (),
     ) -> tuple[Generation, ...]:
         """Continue each text until the model ends its turn.
 

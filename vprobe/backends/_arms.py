@@ -12,7 +12,7 @@ from torch import Tensor
 from vprobe.backends._choose import choose, tails
 from vprobe.backends._families import Anatomy
 from vprobe.backends._run import Batch, inputs, pad
-from vprobe.backends._steer import Rows, Session, place_of
+from vprobe.backends._steer import Session, place_of
 from vprobe.types import Answers, Site, Steering
 
 Arm = Sequence[Steering]
@@ -22,7 +22,7 @@ _LARGEST = 2**26
 """Most logits held at once."""
 _LATE = ("response", "after_prompt")
 """Position rules that leave all tokens before the last of the prompt alone."""
-_ORDER = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+_ORDER = ("resid_pre", "head_out", "attn_out", "mlp_neurons", "mlp_out", "resid_post")
 """Places of one block in the order in which they are passed."""
 _CLOSE, _COARSE = 1e-4, 5e-2
 """Largest relative difference in log-probability that float32, and a shorter format, explain."""
@@ -43,14 +43,18 @@ class ForkSession(Session):
 
     Args:
         arms: Per arm its changes; an empty arm is the baseline.
+        texts: The rows of the plain batch.
     """
 
     arms: Sequence[Arm] = ()
     _wide: list[Any] = field(default_factory=list)
+    _size: int = 0
 
     def __enter__(self) -> ForkSession:
-        self.fork = fork_of(self.arms)
-        self.steering = tuple(one for arm in self.arms for one in arm) + self._marker()
+        self.fork, self._size = fork_of(self.arms), len(self.texts)
+        each = [tuple(arm) for arm in self.arms for _ in self.texts]
+        self.steering = [each[0] + self._marker(), *each[1:]]
+        self.texts = tuple(self.texts) * len(self.arms)
         for block in self.anatomy.blocks[self.first_wide :]:
             self._wide.append(block.register_forward_pre_hook(self._widen, with_kwargs=True))
         super().__enter__()
@@ -90,12 +94,8 @@ class ForkSession(Session):
         self._fired[place] += 1
         if place == self.fork:
             x = x.repeat(len(self.arms), *[1] * (x.dim() - 1))
-        parts = list(x.chunk(len(self.arms)))
-        for a, arm in enumerate(self.arms):
-            for one in arm:
-                if place_of(one.at) == place:
-                    parts[a] = self._changed(one, parts[a])
-        return torch.cat(parts)
+        rows = None if self._rows is None else self._rows.repeated(len(self.arms), self._size)
+        return x if self._changer is None else self._changer.at(place, x, rows)
 
 
 def choose_arms(
@@ -123,7 +123,7 @@ def choose_arms(
     """
 
     def alone(some: Sequence[Answers], arm: Arm) -> Chosen:
-        with Session(anatomy, arm) as session:
+        with Session(anatomy, arm, texts=[row.prompt for row in some]) as session:
             return choose(model, anatomy, session, some, vocab, context)
 
     live = [a for a, arm in enumerate(arms) if arm]
@@ -173,7 +173,7 @@ def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequenc
     prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
     most = max(len(r.options) for r in rows)
     flat = [o for r in rows for o in list(r.options) + [r.options[0]] * (most - len(r.options))]
-    session = ForkSession(anatomy, arms=arms)
+    session = ForkSession(anatomy, arms=arms, texts=[row.prompt for row in rows])
     cut = _untouched(rows, arms, prompts.ids.shape[1])
     early = None
     if cut:
@@ -206,10 +206,7 @@ def _untouched(rows: Sequence[Answers], arms: Sequence[Arm], width: int) -> int:
 
 
 def _columns(batch: Batch, start: int, end: int | None) -> Batch:
-    rows = batch.rows
-    return Batch(
-        batch.ids[:, start:end], Rows(rows.positions[:, start:end], rows.real[:, start:end], rows.prompt_length)
-    )
+    return Batch(batch.ids[:, start:end], batch.rows.columns(start, end))
 
 
 def _copy(cache: Any, first: int, n: int, copies: int, device: Any) -> None:

@@ -36,7 +36,7 @@ def choose(
     score = _forked if anatomy.forkable else _whole
     out: list[tuple[float, ...]] = []
     for i in range(0, len(rows), step):
-        out += score(model, session, rows[i : i + step])
+        out += score(model, session, rows[i : i + step], i)
     return tuple(out)
 
 
@@ -45,9 +45,10 @@ def picked(logits: Tensor, ids: Tensor) -> Tensor:
     return torch.log_softmax(logits.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
-def _forked(model: Any, session: Session, rows: Sequence[Answers]) -> list[tuple[float, ...]]:
+def _forked(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
     """Run each prompt once, then all its options as short continuations of one repeated cache."""
-    prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
+    borders, owners = [r.prompt.prompt_length for r in rows], range(first, first + len(rows))
+    prompts = pad([r.prompt.ids for r in rows], borders, model.device, left=True, owners=owners)
     given = inputs(model, prompts, prompts.mask, cached=True, keep=1)
     start = session.forward(lambda: model(**given), prompts.rows)
     most = max(len(r.options) for r in rows)
@@ -90,7 +91,7 @@ def tails(
     lengths = prompts.rows.real.sum(dim=1)[owner][:, None]
     real = wide.rows.real & torch.tensor([len(o) > 1 for o in flat], device=device)[:, None]
     at = torch.where(real, wide.rows.positions + lengths, lengths - 1)
-    batch = Batch(wide.ids, Rows(at, real, wide.rows.prompt_length))
+    batch = Batch(wide.ids, Rows(at, real, wide.rows.prompt_length, prompts.rows.owner[owner]))
     mask = torch.cat([prompts.mask[owner], batch.mask], dim=1)
     given = inputs(model, batch, mask, cached=True, cache=cache)
     logits = session.forward(lambda: model(**given), batch.rows).logits
@@ -99,12 +100,13 @@ def tails(
     return torch.where(real.repeat(copies, 1), picked(logits, targets.repeat(copies, 1)), 0.0).sum(dim=1)
 
 
-def _whole(model: Any, session: Session, rows: Sequence[Answers]) -> list[tuple[float, ...]]:
+def _whole(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
     """Run every option as a full row; for models whose cache forgets, such as sliding windows."""
     out = []
-    for row in rows:
+    for i, row in enumerate(rows, first):
         texts = [row.prompt.ids + option for option in row.options]
-        batch = pad([t[:-1] for t in texts], [row.prompt.prompt_length] * len(texts), model.device, left=False)
+        borders, owners = [row.prompt.prompt_length] * len(texts), [i] * len(texts)
+        batch = pad([t[:-1] for t in texts], borders, model.device, left=False, owners=owners)
         keep = batch.ids.shape[1] - len(row.prompt.ids) + 1
         given = inputs(model, batch, batch.mask, keep=keep)
         logits = session.forward(lambda given=given: model(**given), batch.rows).logits[:, -keep:]

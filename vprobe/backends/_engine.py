@@ -15,7 +15,7 @@ from vprobe.backends import _arms, _choose, _loading, _run
 from vprobe.backends._families import Anatomy
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
-from vprobe.types import Answers, Generation, ModelInfo, Site, Steering, Tokens
+from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384
 _ARM_BATCHES = 8
@@ -65,7 +65,7 @@ class Engine:
         sites: Sequence[Site],
         positions: Sequence[str],
         *,
-        steering: Sequence[Steering] = (),
+        steering: Steered = (),
     ) -> Float[np.ndarray, "position sample site d_model"]:
         """Return activations averaged in float32 over each position's tokens, pooled where the model runs.
 
@@ -123,17 +123,17 @@ class Engine:
         medians = [np.median(found[site].cpu().numpy()) for site in sites]
         return np.asarray(medians, dtype=np.float32)
 
-    def _pass(self, rows: Sequence[Tokens], sites: Sequence[Site], sink: Any, steering: Sequence[Steering]) -> None:
+    def _pass(self, rows: Sequence[Tokens], sites: Sequence[Site], sink: Any, steering: Steered) -> None:
         """Run texts once through the model without its unembedding."""
         check_sites(sites, self.info, self.points)
         check_steering(steering, self.info, self.points)
         self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
         batch = _run.pad([r.ids for r in rows], [r.prompt_length for r in rows], self._model.device, left=False)
         base = self._anatomy.base
-        with torch.inference_mode(), Session(self._anatomy, steering, sites, sink, stop=True) as session:
+        with torch.inference_mode(), Session(self._anatomy, steering, sites, sink, stop=True, texts=rows) as session:
             session.forward(lambda: base(**_run.inputs(base, batch, batch.mask)), batch.rows)
 
-    def choose(self, rows: Sequence[Answers], *, steering: Sequence[Steering] = ()) -> tuple[tuple[float, ...], ...]:
+    def choose(self, rows: Sequence[Answers], *, steering: Steered = ()) -> tuple[tuple[float, ...], ...]:
         """Return per row the natural log-probability of every whole option, end of turn included.
 
         Args:
@@ -146,7 +146,8 @@ class Engine:
         check_steering(steering, self.info, self.points)
         self._check_answers(rows)
         vocab = self._vocab
-        with torch.inference_mode(), Session(self._anatomy, steering) as session:
+        texts = [row.prompt for row in rows]
+        with torch.inference_mode(), Session(self._anatomy, steering, texts=texts) as session:
             return _choose.choose(self._model, self._anatomy, session, rows, vocab, self.info.context)
 
     def choose_arms(
@@ -188,7 +189,7 @@ class Engine:
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
-        steering: Sequence[Steering] = (),
+        steering: Steered = (),
     ) -> tuple[Generation, ...]:
         """Continue each text until the model ends its turn, the length limit or the end of its context.
 
@@ -213,7 +214,7 @@ class Engine:
         self._fit([len(row.ids) + 1 for row in rows], [row.prompt_id for row in rows])
         room = [min(max_new_tokens, self.info.context - len(row.ids)) for row in rows]
         choice = _run.sampling(temperature, seed, [row.prompt_id for row in rows])
-        with torch.inference_mode(), Session(self._anatomy, steering) as session:
+        with torch.inference_mode(), Session(self._anatomy, steering, texts=rows) as session:
             written = _run.write(self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice)
         return tuple(
             Generation(row.prompt_id, one.ids, self.tokenizer.decode(one.ids, skip_special_tokens=True), one.stopped)

@@ -34,7 +34,14 @@ class Batch:
         return self.rows.real.long()
 
 
-def pad(texts: Sequence[Sequence[int]], borders: Sequence[int], device: Any, *, left: bool) -> Batch:
+def pad(
+    texts: Sequence[Sequence[int]],
+    borders: Sequence[int],
+    device: Any,
+    *,
+    left: bool,
+    owners: Sequence[int] | None = None,
+) -> Batch:
     """Put texts of different length into one batch.
 
     Padding repeats a token of the text itself, so that any vocabulary has it; it is masked out everywhere.
@@ -44,6 +51,7 @@ def pad(texts: Sequence[Sequence[int]], borders: Sequence[int], device: Any, *, 
         borders: Per text the index of the first token of the answer.
         device: Where the batch goes.
         left: Pad on the left, as generation needs; otherwise on the right.
+        owners: Per text the row of the call it belongs to; in order when None.
     """
     width = max(len(ids) for ids in texts)
     ids, at, real = [], [], []
@@ -52,7 +60,8 @@ def pad(texts: Sequence[Sequence[int]], borders: Sequence[int], device: Any, *, 
         ids.append([text[0]] * gap + list(text) if left else list(text) + [text[0]] * gap)
         at.append([0] * gap + list(range(n)) if left else list(range(n)) + [0] * gap)
         real.append([False] * gap + [True] * n if left else [True] * n + [False] * gap)
-    rows = Rows(*(torch.tensor(part, device=device) for part in (at, real, list(borders))))
+    mine = list(range(len(texts)) if owners is None else owners)
+    rows = Rows(*(torch.tensor(part, device=device) for part in (at, real, list(borders), mine)))
     return Batch(torch.tensor(ids, device=device), rows)
 
 
@@ -166,7 +175,7 @@ def write(
     done: dict[int, Written] = {}
     for group in _groups([len(text.ids) for text in texts], room):
         part = [texts[i] for i in group]
-        batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True)
+        batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True, owners=group)
         grown = _Growth([[] for _ in group], [room[i] for i in group], [False for _ in group], [False for _ in group])
         _grow(model, anatomy, session, batch, grown, stops, choice.of(group))
         done |= {
@@ -217,7 +226,7 @@ def _next(whole: Batch, tokens: Sequence[int], ended: Sequence[bool]) -> Batch:
     going = torch.tensor([not one for one in ended], device=device)[:, None]
     at = whole.rows.positions.max(dim=1, keepdim=True).values
     ids = torch.tensor(tokens, device=device)[:, None]
-    return Batch(ids, Rows(torch.where(going, at + 1, at), going, whole.rows.prompt_length))
+    return Batch(ids, Rows(torch.where(going, at + 1, at), going, whole.rows.prompt_length, whole.rows.owner))
 
 
 def _joined(whole: Batch, now: Batch) -> Batch:
@@ -225,5 +234,6 @@ def _joined(whole: Batch, now: Batch) -> Batch:
         torch.cat([whole.rows.positions, now.rows.positions], dim=1),
         torch.cat([whole.rows.real, now.rows.real], dim=1),
         whole.rows.prompt_length,
+        whole.rows.owner,
     )
     return Batch(torch.cat([whole.ids, now.ids], dim=1), rows)

@@ -7,39 +7,18 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from vprobe.backends._changes import Changer, place_of
 from vprobe.backends._families import Anatomy
+from vprobe.backends._rows import Rows
 from vprobe.errors import ModelError
-from vprobe.types import ModelInfo, Site, Steering
+from vprobe.types import ModelInfo, Site, Steered, Steering, Tokens, per_row
+
+__all__ = ["STEERABLE", "Enough", "Rows", "Session", "Sink", "check_sites", "check_steering", "place_of"]
 
 STEERABLE = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out")
 Sink = Callable[[Site, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What the tokens of one forward are.
-
-    Args:
-        positions: Per row and column the token's index in its text, counted over the whole text.
-        real: False for padding and for rows that have ended.
-        prompt_length: Per row the index of the first token of the answer.
-    """
-
-    positions: Tensor
-    real: Tensor
-    prompt_length: Tensor
-
-    def steered(self, rule: str) -> Tensor:
-        """Return which tokens a position rule names; never padding."""
-        at, border = self.positions, self.prompt_length[:, None]
-        if rule == "prompt":
-            return self.real & (at < border)
-        if rule == "response":
-            return self.real & (at >= border - 1)
-        return self.real & (at >= border) if rule == "after_prompt" else self.real
 
 
 def check_sites(sites: Sequence[Site], info: ModelInfo, points: Sequence[str]) -> None:
@@ -61,13 +40,18 @@ def check_sites(sites: Sequence[Site], info: ModelInfo, points: Sequence[str]) -
             )
 
 
-def check_steering(steering: Sequence[Steering], info: ModelInfo, points: Sequence[str]) -> None:
+def check_steering(steering: Steered, info: ModelInfo, points: Sequence[str]) -> None:
     """Refuse steering this model cannot do, before anything runs.
+
+    Args:
+        steering: One list of changes for all rows, or one list per row.
+        info: The model.
+        points: Points that can be read in it.
 
     Raises:
         ModelError: Wrong site, wrong width, or a direction fitted in another model.
     """
-    for one in steering:
+    for one in flat(steering):
         site, direction = one.at, one.direction
         if site.point == "resid_mid":
             raise ModelError(
@@ -87,9 +71,10 @@ def check_steering(steering: Sequence[Steering], info: ModelInfo, points: Sequen
             )
 
 
-def place_of(site: Site) -> Site:
-    """Return the site by which a place is known here: `embed` is what enters block 0."""
-    return Site(0, "resid_pre") if site.point == "embed" else site
+def flat(steering: Steered) -> tuple[Steering, ...]:
+    """Return the different changes of a batch."""
+    lists = ((one,) if isinstance(one, Steering) else one for one in steering)
+    return tuple({id(one): one for row in lists for one in row}.values())
 
 
 class Enough(Exception):
@@ -100,31 +85,55 @@ def _enough(x: Tensor) -> Tensor:
     raise Enough
 
 
+def changes(steering: Steered, texts: Sequence[Tokens]) -> tuple[tuple[Steering, ...], ...]:
+    """Return the changes of every row; a single list when all rows share it.
+
+    Args:
+        steering: One list for all rows, or one list per row.
+        texts: The rows of the call.
+
+    Raises:
+        InputError: Lists in another number than rows, or a prompt without options where they are to be steered.
+    """
+    rows = per_row(steering, len(texts) if any(not isinstance(one, Steering) for one in steering) else 1)
+    shared = len(rows) == 1
+    for r, row in enumerate(rows):
+        if any(one.positions == "option_span" for one in row):
+            for text in texts if shared else (texts[r],):
+                text.interval("option_span")
+    return rows
+
+
 @dataclass
 class Session:
     """One or more forwards of a model with hooks in place; use as a context manager.
 
     Args:
         anatomy: The model's parts.
-        steering: Changes, applied in order.
+        steering: Changes: one list for all rows, or one list per row of `texts`.
         sites: What to read.
         sink: Receives each site's activations once per forward, after steering.
         stop: End each forward before the block after the deepest hook; it returns None then.
+        texts: The rows of the call; needed for changes that differ between rows or act at the option span.
     """
 
     anatomy: Anatomy
-    steering: Sequence[Steering] = ()
+    steering: Steered = ()
     sites: Sequence[Site] = ()
     sink: Sink | None = None
     stop: bool = False
+    texts: Sequence[Tokens] = ()
     _rows: Rows | None = None
     _handles: list[Any] = field(default_factory=list)
     _fired: dict[Site, int] = field(default_factory=dict)
     _entered: dict[int, Tensor] = field(default_factory=dict)
-    _vectors: dict[int, Tensor] = field(default_factory=dict)
+    _changer: Changer | None = None
 
     def __enter__(self) -> Session:
-        wanted = {place_of(s) for s in self.sites if s.point != "resid_mid"} | {place_of(s.at) for s in self.steering}
+        rows = changes(self.steering, self.texts)
+        self._changer = Changer(rows, self.texts)
+        wanted = {place_of(s) for s in self.sites if s.point != "resid_mid"}
+        wanted |= {place_of(one.at) for row in rows for one in row}
         for site in (s for s in self.sites if s.point == "resid_mid"):
             wanted |= {Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")}
         try:
@@ -180,27 +189,10 @@ class Session:
     def _pass(self, place: Site, x: Tensor) -> Tensor:
         """Steer and read what flows through a place; the very same tensor comes back when nothing changed it."""
         self._fired[place] += 1
-        for one in self.steering:
-            if place_of(one.at) == place:
-                x = self._changed(one, x)
+        if self._changer is not None:
+            x = self._changer.at(place, x, self._rows)
         self._read(place, x)
         return x
-
-    def _changed(self, one: Steering, x: Tensor) -> Tensor:
-        if one.coefficient == 0:
-            return x  # adding zero would turn -0.0 into 0.0
-        rows = self._rows
-        if rows is None or x.shape[:2] != rows.real.shape:
-            raise ModelError(
-                f"activations of shape {tuple(x.shape)} at {one.at}", expected="one per token of the batch"
-            )
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        if id(one) not in self._vectors:
-            self._vectors[id(one)] = torch.tensor(one.direction.vector, dtype=torch.float32, device=x.device)
-        new = one.operation.apply(wide, self._vectors[id(one)], one.coefficient)
-        if not isinstance(new, Tensor) or new.shape != x.shape:
-            raise ModelError(f"operation {one.operation.name} changed the shape of the activations", where=str(one.at))
-        return torch.where(rows.steered(one.positions)[:, :, None], new.to(x.dtype), x)
 
     def _read(self, place: Site, x: Tensor) -> None:
         if self.sink is None:
