@@ -23,8 +23,8 @@ class Backend(Protocol):
     """What every engine offers. Rows of one call run as one padded batch; callers plan the batches.
 
     `steering` is one list of changes that all rows share, or one list per row: every row may carry vectors and
-    coefficients of its own, so that values x strengths x items are one batch, and a row with an empty list is a baseline
-    that rides along. Each row gets what it would get alone.
+    coefficients of its own, so that values x strengths x items are one batch, and a row with an empty list is a
+    baseline that rides along. Each row gets what it would get alone.
     """
 
     info: ModelInfo
