@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,20 +80,37 @@ def induced(run: Path) -> None:
 
 
 def demographics(run: Path) -> None:
-    """Print how far personas move a model, and where a survey was given how people differ."""
+    """Print how far personas move a model, and where a survey was given how people differ and whether it is alike."""
     from vprobe import ess, store, values
 
-    moved = store.load_rows(run, "demographics", ess.Effect)
-    pairs = store.load_rows(run, "people_pairs", ess.PairMatch) if store.has(run, "people_pairs") else ()
-    among = {(one.axis, one.level, one.value): one.people for one in pairs}
-    rows = [
-        (one.axis, one.level, values.title(one.value), show.number(one.difference),
-         f"{show.number(one.low)} .. {show.number(one.high)}", show.number(among.get((one.axis, one.level, one.value))),
-         str(one.n), str(one.n_unscored))
-        for one in moved
-    ]  # fmt: skip
-    heads = ("axis", "level", "value", "model", "95 % interval", "people", "n", "unscored")
-    show.table("score under the persona less score without one, centred rating points", heads, rows)
+    def rows(name: str, cls: type) -> tuple[Any, ...]:
+        return store.load_rows(run, name, cls) if store.has(run, name) else ()
+
+    number = show.number
+    among = {(one.axis, one.level, one.value): one.people for one in rows("people_pairs", ess.PairMatch)}
+    heads = ("axis", "level", "value", "model", "95 % interval", "people", "n", "unscored", "option mass")
+    show.table("score under the persona less score without one, centred rating points", heads, [
+        (one.axis, one.level, values.title(one.value), number(one.difference),
+         f"{number(one.low)} .. {number(one.high)}", number(among.get((one.axis, one.level, one.value))),
+         str(one.n), str(one.n_unscored), number(one.option_mass))
+        for one in rows("demographics", ess.Effect)
+    ])  # fmt: skip
+    trends, axes = rows("people_trends", ess.TrendMatch), rows("people_axes", ess.AxisMatch)
+    if trends:
+        heads = ("axis", "value", "levels", "model", "people", "same direction")
+        show.table("rank correlation with the order of levels", heads, [
+            (one.axis, values.title(one.value), str(one.n_levels), number(one.model), number(one.people),
+             "n/a" if math.isnan(one.same_direction) else "yes" if one.same_direction else "no")
+            for one in trends
+        ])  # fmt: skip
+    if axes:
+        heads = ("axis", "same sign", "of", "same sign, both clear of 0", "of", "r", "overdrawn")
+        show.table("personas beside people; by chance about half have one sign", heads, [
+            (one.axis, number(one.same_sign), str(one.n), number(one.same_sign_clear), str(one.n_clear), number(one.r),
+             number(one.ratio))
+            for one in axes
+        ])  # fmt: skip
+        show.line("overdrawn: slope of personas on people; above 1 the model exaggerates.")
 
 
 def lexicon(found: Any) -> None:

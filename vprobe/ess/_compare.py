@@ -33,6 +33,7 @@ class Effect:
         high: Upper end.
         n: Items of the value answered both times.
         n_unscored: Items of the value that were not.
+        option_mass: Mean total probability of the options under the persona; NaN where no log-probs were taken.
     """
 
     axis: str
@@ -43,6 +44,7 @@ class Effect:
     high: float
     n: int
     n_unscored: int
+    option_mass: float = math.nan
 
 
 @dataclass(frozen=True)

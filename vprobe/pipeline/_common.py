@@ -217,12 +217,13 @@ def info(
     model: ModelInfo | None = None,
     found: Sequence[Benchmark] = (),
     counts: Sequence[Count] = (),
+    more: Sequence[tuple[str, Any]] = (),
 ) -> RunInfo:
-    """Describe what a stage was made with; holds the settings it used, and no clock, host or path."""
+    """Describe what a stage was made with; holds the settings it used and `more` of them, no clock, host or path."""
     used = dict(FIELDS)[stage]
     stored = tuple((k, _shown(v) if k == "model" else v) for k, v in config.stored if k in used)
     return RunInfo(
-        config=stored,
+        config=(*stored, *more),
         vprobe=metadata.version("vprobe"),
         commit=_commit(Path(__file__).resolve().parents[2]),
         versions=tuple((name, metadata.version(name)) for name in PACKAGES),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from vprobe import benchmarks, ess, prompts, responses, scores, store, values
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import unknown
+from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, chosen_values, info, join, load_backend, load_benchmarks, quiet
-from vprobe.pipeline._read import Asked, ask, fitting
+from vprobe.pipeline._read import ask, fitting
 from vprobe.scoring import value_portrait
-from vprobe.types import Benchmark, Prompt
+from vprobe.types import Benchmark, Prompt, Response
 
 NOBODY = "nobody"
 """Name of the condition without a persona."""
@@ -32,6 +35,9 @@ def demographics(
 ) -> Stage:
     """Rate the same items without a persona and under each, and compare the difference with people's where a survey is.
 
+    Answers the folder holds already, of the same settings, are not asked for again: another survey or other values cost
+    nothing.
+
     Args:
         config: Model, benchmark, versions, values, limit, output folder and seed.
         axes: Such as "age" and "politics"; all seven when empty.
@@ -40,7 +46,8 @@ def demographics(
         tell: Called with (stage, done, total).
 
     Raises:
-        VprobeError: An unknown axis, an unusable survey, or nothing that fits the model's context.
+        VprobeError: An unknown axis, an unusable survey, nothing that fits the model's context, or a folder that holds
+            answers of other settings.
     """
     people = ess.groups(ess.read(survey)) if survey else ()
     known = tuple(dict.fromkeys(one.axis for one in benchmarks.demographics()))
@@ -52,10 +59,21 @@ def demographics(
     chosen_values(config.values, join(found).values)  # says what has no keys before anything is asked
     backend = backend or load_backend(config)
     asked = fitting(backend, _under(chosen, ask(found, config.versions)), config.too_long, "demographics")
+    more = (("axes", sorted({one.axis for one in chosen})),)
+    made = info("demographics", config, backend.info, found, asked.counts, more)
+    held = finished(folder, "demographics", made, ("demographics_answers",), but=("values", "seed"))
     with store.timed(folder, "demographics", device=backend.device):
-        rows = _effects(backend, asked, chosen, join(found), config, tell)
-        store.save_info(folder, info("demographics", config, backend.info, found, asked.counts), "demographics")
+        if held:
+            said = store.load_rows(folder, "demographics_answers", Response)
+        else:
+            said = responses.collect(
+                backend, asked.prompts, answers=asked.answers, batch_tokens=config.batch_tokens or None,
+                progress=partial(tell, "demographics"),
+            )  # fmt: skip
+        rows = _effects(_by_persona(said), asked.prompts, chosen, join(found), config)
+        store.save_info(folder, made, "demographics")
         store.save_rows(folder, "demographics", rows, ess.Effect)
+        store.save_rows(folder, "demographics_answers", said, Response)
         store.drop(folder, ("people",))  # of another survey, or of none
         beside = ess.compare(rows, people)
         if people:
@@ -67,9 +85,24 @@ def demographics(
         ("model", backend.info.name),
         ("personas", len(chosen)),
         ("items under each", len({prompt.item_id for prompt in asked.prompts})),
+        ("mean option mass without a persona", _mass(_by_persona(said)[NOBODY])),
         *((f"same sign as people, {one.axis}", f"{one.same_sign:.2f} of {one.n}") for one in beside.axes),
     )
     return Stage("demographics", folder, facts, asked.counts)
+
+
+def _by_persona(said: Sequence[Response]) -> dict[str, list[Response]]:
+    """Sort answers by the persona they were given under; `NOBODY` for none."""
+    out: dict[str, list[Response]] = {NOBODY: []}
+    for answer in said:
+        out.setdefault(answer.prompt_id.partition("@")[2] or NOBODY, []).append(answer)
+    return out
+
+
+def _mass(said: Sequence[Response]) -> float:
+    """Return the mean total probability of the options; NaN without answers."""
+    known = [one.option_mass for one in said if np.isfinite(one.option_mass)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _under(chosen: Sequence[benchmarks.Demographic], wanted: Sequence[Prompt]) -> tuple[Prompt, ...]:
@@ -78,22 +111,16 @@ def _under(chosen: Sequence[benchmarks.Demographic], wanted: Sequence[Prompt]) -
 
 
 def _effects(
-    backend: Backend, asked: Asked, chosen: Sequence[benchmarks.Demographic], one: Benchmark, config: RunConfig,
-    tell: Tell,
+    said: dict[str, list[Response]], asked: Sequence[Prompt], chosen: Sequence[benchmarks.Demographic], one: Benchmark,
+    config: RunConfig,
 ) -> list[ess.Effect]:  # fmt: skip
-    said = responses.collect(
-        backend, asked.prompts, answers=asked.answers, batch_tokens=config.batch_tokens or None,
-        progress=partial(tell, "demographics"),
-    )  # fmt: skip
-    ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked.prompts))
-    by_name: dict[str, list] = {NOBODY: []}
-    for answer in said:
-        by_name.setdefault(answer.prompt_id.partition("@")[2] or NOBODY, []).append(answer)
-    vanilla = scores.rate(by_name[NOBODY], ids).expected
+    ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked))
+    vanilla = scores.rate(said[NOBODY], ids).expected
     wanted, groups = chosen_values(config.values, one.values), one.groups(ids)
     rows: list[ess.Effect] = []
     for who in chosen:
-        mine = scores.rate(by_name.get(who.id, []), ids).expected
+        under = said.get(who.id, [])
+        mine = scores.rate(under, ids).expected
         for _, members in values.FAMILIES:  # a family has one baseline, whichever of its values are wanted
             family = tuple(value for value in members if value in one.values)
             if set(family) & set(wanted):
@@ -101,7 +128,8 @@ def _effects(
                 found = ess.effects(
                     mine, vanilla, keys, family, groups, axis=who.axis, level=who.level, seed=config.seed
                 )
-                rows += [row for row in found if row.value in wanted]
+                mass = _mass(under)
+                rows += [replace(row, option_mass=mass) for row in found if row.value in wanted]
     return rows
 
 

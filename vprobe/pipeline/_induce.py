@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from vprobe.backends import Backend
 from vprobe.benchmarks import svo
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError, unknown
+from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._read import ask, fitting
@@ -66,7 +68,8 @@ def induce(
         tell: Called with (stage, done, total).
 
     Raises:
-        VprobeError: An unknown way, steering without directions, or a chat template without system messages.
+        VprobeError: An unknown way, steering without directions, a chat template without system messages, or a folder
+            that holds choices of other settings.
     """
     for way in ways:
         if way not in WAYS:
@@ -78,47 +81,74 @@ def induce(
     folder, found = Path(config.out), (benchmarks.load("svo", limit=PRIMARY),)
     config = replace(config, benchmark=("svo",))
     backend = backend or load_backend(config)
-    states = [one for way in ways for one in _states(backend, config, way, directions, strength)]
+    states = {way: [_steered(kind, config, directions, strength) for kind, _ in PUSH] for way in ways if way == STEERED}
+    made = info("induce", config, backend.info, found, more=_more(ways, strength, states.get(STEERED, ())))
+    if finished(folder, "induce", made, ("induced", "induced_answers"), but=("seed",)):
+        rows = store.load_rows(folder, "induced", InduceRow)
+        answers = store.load_rows(folder, "induced_answers", Response)
+        return _done(folder, backend, rows, answers, store.load_info(folder, "induce").counts)
+    states |= {way: [_prompted(backend, kind, way) for kind in svo.KINDS] for way in ways if way != STEERED}
+    everyone = [one for way in ways for one in states[way]]
     wanted = ask(found, config.versions)
-    rows: list[InduceRow] = []
-    answers: list[Response] = []
-    counts: list[Count] = []
+    rows, answers, counts = [], [], []
     with store.timed(folder, "induce", device=backend.device):
-        for done, state in enumerate(states):
-            given = [_under(prompt, state) for prompt in wanted]
-            said: tuple[Response, ...] = ()
-            if not state.reason:
-                try:
-                    asked = fitting(backend, given, config.too_long, "induce")
-                except ModelError as error:  # the other ways may still fit
-                    state = replace(state, reason=error.found)
-                else:
-                    counts += asked.counts
-                    said = responses.collect(
-                        backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
-                        batch_tokens=config.batch_tokens or None,
-                    )  # fmt: skip
-            rows += _rows(state, said)
-            answers += said
-            tell("induce", done + 1, len(states))
-        store.save_info(folder, info("induce", config, backend.info, found, counts), "induce")
+        for done, state in enumerate(everyone):
+            had = _asked(backend, config, state, wanted)
+            rows += _rows(had.state, had.said)
+            answers += had.said
+            counts += had.counts
+            tell("induce", done + 1, len(everyone))
+        store.save_info(folder, replace(made, counts=tuple(counts)), "induce")
         store.save_rows(folder, "induced", rows, InduceRow)
         store.save_rows(folder, "induced_answers", answers, Response)
-    left = {row.note for row in rows if row.note}
+    return _done(folder, backend, rows, answers, counts)
+
+
+def _more(ways: Sequence[str], strength: float, steered: Sequence[_Given]) -> tuple[tuple[str, Any], ...]:
+    """Return the settings no configuration has: the ways, and what is added to the model where it is steered."""
+    pushes = [
+        f"{one.kind}: {change.coefficient:.6g} x {change.direction.value} {change.direction.site} "
+        f"{change.direction.method} fitted on {change.direction.fitted_on[:12]}"
+        for one in steered
+        for change in one.steering
+    ]
+    return (("ways", sorted(ways)), *((("strength", float(strength)), ("pushes", pushes)) if steered else ()))
+
+
+def _done(
+    folder: Path, backend: Backend, rows: Sequence[InduceRow], answers: Sequence[Response], counts: Sequence[Count]
+) -> Stage:
     facts = (
         ("model", backend.info.name),
-        ("states", len(states)),
+        ("states", len({(row.way, row.given) for row in rows})),
         ("answers", len(answers)),
-        *(("left out", note) for note in sorted(left)),
+        *(("left out", note) for note in sorted({row.note for row in rows if row.note})),
     )
     return Stage("induce", folder, facts, tuple(counts))
 
 
-def _states(backend: Backend, config: RunConfig, way: str, directions: Path | None, strength: float) -> list[_Given]:
-    """Return the model's states for one way: every type, and no value."""
-    if way == STEERED:
-        return [_steered(kind, config, directions, strength) for kind, _ in PUSH]
-    return [_prompted(backend, kind, way) for kind in svo.KINDS]
+@dataclass(frozen=True)
+class _Had:
+    """What a model in some state said."""
+
+    state: _Given
+    said: tuple[Response, ...]
+    counts: tuple[Count, ...]
+
+
+def _asked(backend: Backend, config: RunConfig, state: _Given, wanted: Sequence[Prompt]) -> _Had:
+    """Ask a model in one state; where nothing fits its context, say so and let the other states go on."""
+    if state.reason:
+        return _Had(state, (), ())
+    try:
+        asked = fitting(backend, [_under(prompt, state) for prompt in wanted], config.too_long, "induce")
+    except ModelError as error:
+        return _Had(replace(state, reason=error.found), (), ())
+    said = responses.collect(
+        backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
+        batch_tokens=config.batch_tokens or None,
+    )  # fmt: skip
+    return _Had(state, said, asked.counts)
 
 
 def _steered(kind: str, config: RunConfig, directions: Path | None, strength: float) -> _Given:

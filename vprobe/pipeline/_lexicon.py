@@ -11,6 +11,7 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.lexicon import Elicited, Lexicon
+from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.types import Count
 
@@ -45,12 +46,17 @@ def elicit(
         tell: Called with (stage, done, total).
 
     Raises:
-        VprobeError: A negative temperature, more personas than there are, or nothing that fits the context.
+        VprobeError: A negative temperature, more personas than there are, nothing that fits the context, or a folder
+            that holds answers of other settings.
     """
     if not temperatures or any(t < 0 for t in temperatures) or len(set(temperatures)) < len(temperatures):
         raise InputError(f"{list(temperatures)}", where="--temperatures", expected="each once, none below 0")
     folder, backend = Path(config.out), backend or load_backend(config)
     who = _respondents(backend.info.name, temperatures, config.personas)
+    made = info("elicit", config, backend.info, more=(("temperatures", [float(t) for t in temperatures]),))
+    if finished(folder, "elicit", made, ("elicited",)):
+        held = store.load_rows(folder, "elicited", Elicited)
+        return _done(folder, backend, who, len(held), store.load_info(folder, "elicit").counts)
     asked = [(one, question) for one in who for question in lexicon.questions()]
     rows: list[Elicited] = []
     silent = 0
@@ -64,9 +70,13 @@ def elicit(
             ]
             tell("elicit", len(rows), len(asked))
         counts = (Count("elicit", "no answer", backend.info.name, silent, len(rows)),) if silent else ()
-        store.save_info(folder, info("elicit", config, backend.info, (), counts), "elicit")
+        store.save_info(folder, replace(made, counts=counts), "elicit")
         store.save_rows(folder, "elicited", rows, Elicited)
-    facts = (("model", backend.info.name), ("respondents", len(who)), ("answers", len(rows)))
+    return _done(folder, backend, who, len(rows), counts)
+
+
+def _done(folder: Path, backend: Backend, who: Sequence[_Respondent], n: int, counts: tuple[Count, ...]) -> Stage:
+    facts = (("model", backend.info.name), ("respondents", len(who)), ("answers", n))
     return Stage("elicit", folder, facts, counts)
 
 

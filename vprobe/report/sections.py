@@ -118,7 +118,7 @@ def _induced(tables: Tables) -> Section:
 
 
 def _people(tables: Tables) -> Section:
-    return given.demographics(tables.demographics, tables.people)
+    return given.demographics(tables.demographics, tables.people, tables.trends, tables.axes)
 
 
 def _profile_commands(tables: Tables) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from vprobe.types import (
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
-    "induced", "demographics", "people_pairs",
+    "induced", "demographics", "people_pairs", "people_trends", "people_axes",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -65,6 +65,8 @@ class Tables:
         induced: Rows of `induced`.
         demographics: Rows of `demographics`.
         people: Rows of `people_pairs`.
+        trends: Rows of `people_trends`.
+        axes: Rows of `people_axes`.
         truth: What was planted; empty unless something was.
         effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
@@ -85,6 +87,8 @@ class Tables:
     induced: tuple[InduceRow, ...] = ()
     demographics: tuple[ess.Effect, ...] = ()
     people: tuple[ess.PairMatch, ...] = ()
+    trends: tuple[ess.TrendMatch, ...] = ()
+    axes: tuple[ess.AxisMatch, ...] = ()
     truth: Truth = NONE
     effects: tuple[Effect, ...] = ()
     recorded: bool = False
@@ -153,6 +157,8 @@ def read(folder: Path) -> Tables:
         induced=rows("induced", InduceRow),
         demographics=rows("demographics", ess.Effect),
         people=rows("people_pairs", ess.PairMatch),
+        trends=rows("people_trends", ess.TrendMatch),
+        axes=rows("people_axes", ess.AxisMatch),
         truth=Truth(rows("truth", TruthRow)),
         effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),

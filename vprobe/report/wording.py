@@ -54,6 +54,11 @@ def equals(p: float | None) -> str:
     return text.replace(" ", SPACE)
 
 
+def yes_no(x: float) -> str:
+    """Return "yes" for 1, "no" for 0, "n/a" where it is not known."""
+    return MISSING if math.isnan(x) else ("yes" if x else "no")
+
+
 def interval(low: float | None, high: float | None, *, unit: bool = False, digits: int = 2) -> str:
     """Return an interval in brackets.
 

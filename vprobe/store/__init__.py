@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vprobe.store.layout import RecordingPlan, Sample
-from vprobe.store.manifest import check_run, forget, load_info, save_info, stages, timed
+from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages, timed
 from vprobe.store.partial import ResponseLog, save_responses
 from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recording
 from vprobe.store.records import load_directions, load_items, save_directions, save_items
@@ -28,6 +28,7 @@ __all__ = [
     "ResponseLog",
     "Sample",
     "check_run",
+    "differing",
     "drop",
     "has",
     "load_activations",

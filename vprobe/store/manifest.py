@@ -154,6 +154,31 @@ def save_info(folder: Path, info: RunInfo, stage: str) -> None:
     write(folder, content)
 
 
+def differing(folder: Path, info: RunInfo, stage: str, *, but: Sequence[str] = ()) -> tuple[str, ...]:
+    """Name what a finished stage was made with otherwise than is now asked for; nothing where it was never finished.
+
+    Args:
+        folder: The run folder, or one that is still to be made.
+        info: What is asked for now.
+        stage: Such as "induce".
+        but: Settings that do not matter.
+
+    Raises:
+        StoreError: The folder is no run folder, or holds another model.
+    """
+    content = read_or_new(folder)
+    if info.model is not None:
+        require_model(content, info.model, folder)
+    held = content["stages"].get(stage, {})
+    if "config" not in held:
+        return ()
+    now = {name: _tupled(_plain(name, value)) for name, value in info.config}
+    then = {name: _tupled(value) for name, value in held["config"].items()}
+    names = [name for name in (*now, *then) if name not in (*but, *PLACES) and now.get(name) != then.get(name)]
+    data = dict(info.data) != held["data"]
+    return tuple(dict.fromkeys([*names, *(["the benchmark's data"] if data else [])]))
+
+
 def _plain(name: str, value: Any) -> Any:
     """Return a setting as JSON has it, with the machine's own folders taken out."""
     if isinstance(value, PurePath):

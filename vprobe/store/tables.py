@@ -53,6 +53,7 @@ _KNOWN = {
     "generation": GenerationRow,
     "induced": InduceRow,
     "induced_answers": Response,
+    "demographics_answers": Response,
     "readings": ScoreRow,
 }
 _MADE_BY = {
