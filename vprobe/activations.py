@@ -14,7 +14,7 @@ from jaxtyping import Float
 from vprobe import batching, store
 from vprobe.backends import Backend
 from vprobe.errors import InputError, ModelError, unknown
-from vprobe.types import POINTS, POSITIONS, Answers, Count, ModelInfo, Prompt, Site, Steering, Tokens
+from vprobe.types import POINTS, POSITIONS, Answers, Count, ModelInfo, Prompt, Site, Steering, Tokens, plain_address
 
 POLICIES = ("skip", "error")
 Progress = Callable[[int, int], None]
@@ -99,7 +99,8 @@ def expand_sites(
     """Turn what a user wrote into the sites of one model, sorted by layer.
 
     Args:
-        specs: Such as "resid_post:all", "resid_post:3,5", "attn_out:4-12", "resid_post.3" or "embed".
+        specs: Such as "resid_post:all", "resid_post:3,5", "attn_out:4-12", "resid_post.3", "embed" or, with the names
+            of TransformerLens, "blocks.3.hook_resid_post" and "blocks.*.hook_attn_out".
         layers: Such as "4-12" or "3,5": keeps only these layers of all specs (`embed` stays); empty keeps all.
         info: The model.
         points: Points the engine can read.
@@ -110,7 +111,7 @@ def expand_sites(
     """
     allowed = _layers(layers, info, "--layers")
     found: set[Site] = set()
-    for spec in (part for text in specs for part in text.replace(";", " ").split()):
+    for spec in (plain_address(part) for text in specs for part in text.replace(";", " ").split()):
         point, _, wanted = spec.partition(":") if ":" in spec else spec.partition(".")
         point = point.strip().lower().replace("-", "_")
         if point not in POINTS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
-from vprobe.types._inside import POINTS, Activations, Direction, ModelInfo, Site
+from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
 from vprobe.types._rows import (
@@ -22,6 +22,7 @@ from vprobe.types._rows import (
     SitePick,
     TruthRow,
 )
+from vprobe.types._seen import Seen
 from vprobe.types._steering import (
     CONFLICTS,
     MEASURES,
@@ -38,6 +39,7 @@ from vprobe.types._texts import POSITIONS, Answers, Generation, Mark, Message, P
 
 __all__ = [
     "CONFLICTS",
+    "HOOKS",
     "MEASURES",
     "POINTS",
     "POSITIONS",
@@ -75,6 +77,7 @@ __all__ = [
     "ScaleRow",
     "ScoreRow",
     "Scores",
+    "Seen",
     "Site",
     "SiteNorm",
     "SitePick",
@@ -87,4 +90,5 @@ __all__ = [
     "from_token",
     "frozen_array",
     "per_row",
+    "plain_address",
 ]

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from vprobe.errors import InputError, unknown
+from vprobe.errors import InputError, RefusedError, unknown
 from vprobe.types._arrays import frozen_array
+from vprobe.types._seen import Seen
 
 POINTS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_neurons", "head_out")
+HOOKS = {
+    "hook_resid_pre": "resid_pre",
+    "hook_in": "resid_pre",
+    "hook_resid_mid": "resid_mid",
+    "hook_resid_post": "resid_post",
+    "hook_out": "resid_post",
+    "hook_attn_out": "attn_out",
+    "hook_mlp_out": "mlp_out",
+}
+"""TransformerLens' names of the hook points of a block, and the points they are."""
+
+
+def plain_address(text: str) -> str:
+    """Return an address in vprobe's words: `blocks.3.hook_resid_post` is `resid_post.3`; any other text as it is.
+
+    Args:
+        text: An address; in place of the layer, `*`, `all` or a range may stand.
+    """
+    words = text.strip().split(".")
+    if len(words) == 3 and words[0] == "blocks" and words[2] in HOOKS:
+        return f"{HOOKS[words[2]]}.{words[1].replace('*', 'all')}"
+    return text.strip()
 
 
 @dataclass(frozen=True, order=True)
@@ -43,12 +66,12 @@ class Site:
 
     @classmethod
     def parse(cls, text: str) -> Site:
-        """Read an address such as `resid_post.10`.
+        """Read an address such as `resid_post.10`, or TransformerLens' `blocks.10.hook_resid_post`.
 
         Raises:
             InputError: Not of the form point.layer.
         """
-        point, dot, layer = text.strip().partition(".")
+        point, dot, layer = plain_address(text).partition(".")
         if not dot or not layer.isdigit():
             raise InputError(f"{text!r}", where="site", expected="point.layer, for example resid_post.10")
         return cls(int(layer), point)
@@ -135,11 +158,12 @@ class Direction:
         method: Plug-in name of the estimator.
         role: "read" (detects) or "write" (steers).
         effect: "marginal", or "partial" when the other values were held constant.
-        provenance: "intrinsic" (given responses) or "prompted".
+        provenance: "intrinsic" (given responses), "prompted" (under a system prompt) or "shared" by the two.
         midpoint: Mean projection of the fitted samples, activation units.
         spread: Standard deviation of their projections, activation units.
         position: Where in the text it was fitted.
         fitted_on: SHA-256 of the sample ids it was fitted on.
+        seen: What it was fitted or chosen on, sample by sample; nothing when it was not fitted to data.
         model: Fingerprint of the model.
         unit: Median residual norm at its site: strength times this is the coefficient; NaN is not measured.
 
@@ -153,11 +177,12 @@ class Direction:
     method: str
     role: Literal["read", "write"]
     effect: Literal["marginal", "partial"] = "marginal"
-    provenance: Literal["intrinsic", "prompted"] = "intrinsic"
+    provenance: Literal["intrinsic", "prompted", "shared"] = "intrinsic"
     midpoint: float = 0.0
     spread: float = 1.0
     position: str = "response_mean"
     fitted_on: str = ""
+    seen: Seen = field(default_factory=Seen, repr=False)
     model: str = ""
     unit: float = math.nan
 
@@ -172,5 +197,18 @@ class Direction:
         object.__setattr__(self, "vector", frozen_array(self.vector))
 
     def score(self, x: Float[np.ndarray, "*sample d_model"]) -> Float[np.ndarray, "*sample"]:
-        """Return probe scores: projections less the midpoint, in standard deviations of the fitted samples."""
+        """Return probe scores: projections less the midpoint, in standard deviations of the fitted samples.
+
+        Raises:
+            RefusedError: Activations it was fitted or chosen on are among them: their scores look too good.
+        """
+        x = np.asarray(x)
+        n = int(self.seen.has_rows(x.reshape(-1, x.shape[-1])).sum())
+        if n:
+            raise RefusedError(
+                f"{n} of {x.size // x.shape[-1]} samples are what it was fitted or chosen on",
+                where=f"direction {self.value} at {self.site}",
+                expected="samples of other queries",
+                do="use held-out scores (table 'scores'); Run.score(..., unsafe=True) scores them and marks the result",
+            )
         return (np.asarray(x, dtype=np.float64) @ self.vector.astype(np.float64) - self.midpoint) / self.spread
