@@ -19,7 +19,7 @@ SCHWARTZ = (
     "tradition",
     "security",
 )
-"""The ten values in circle order. As a ten-position order it serves the RTHOR test only."""
+"""The ten values in circle order."""
 
 HIGHER_ORDER = ("self_enhancement", "self_transcendence", "conservation", "openness_to_change")
 BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "neuroticism", "openness")
@@ -45,6 +45,26 @@ EMPIRICAL_ANGLES = (0.0, 18.9, 54.9, 62.9, 133.0, 170.5, 179.4, 288.6, 251.0, 24
 """Angles of 559 raters' centred PVQ-21 values, degrees from Power, in the order of `SCHWARTZ`.
 
 Classical scaling of d^2 = 2 (1 - r) in two dimensions. A quasi-circle: Conformity lies beyond Security and Tradition.
+Source: computed from the profiles released with Han et al. (2025), Value Portrait.
+"""
+
+TEN_PLACES = (*SCHWARTZ[:7], "tradition", "conformity", "security")
+"""The ten values on ten even places, Tradition beside Benevolence; it serves the correspondence index only."""
+
+HUMAN_COVARIANCE = (
+    (0.859, 0.363, 0.087, 0.022, -0.194, -0.432, -0.373, 0.031, -0.205, -0.159),
+    (0.363, 0.859, 0.106, 0.139, -0.144, -0.341, -0.343, -0.116, -0.297, -0.225),
+    (0.087, 0.106, 0.846, 0.204, -0.030, -0.218, -0.198, -0.310, -0.278, -0.209),
+    (0.022, 0.139, 0.204, 0.888, -0.044, -0.149, -0.148, -0.291, -0.240, -0.382),
+    (-0.194, -0.144, -0.030, -0.044, 0.624, 0.200, 0.094, -0.327, -0.105, -0.074),
+    (-0.432, -0.341, -0.218, -0.149, 0.200, 0.750, 0.319, -0.210, 0.009, 0.072),
+    (-0.373, -0.343, -0.198, -0.148, 0.094, 0.319, 0.673, -0.143, 0.089, 0.030),
+    (0.031, -0.116, -0.310, -0.291, -0.327, -0.210, -0.143, 1.036, 0.223, 0.106),
+    (-0.205, -0.297, -0.278, -0.240, -0.105, 0.009, 0.089, 0.223, 0.671, 0.134),
+    (-0.159, -0.225, -0.209, -0.382, -0.074, 0.072, 0.030, 0.106, 0.134, 0.708),
+)
+"""Covariance of 559 raters' PVQ-21 values, each rater centred on their mean over the ten, in the order of `SCHWARTZ`.
+
 Source: computed from the profiles released with Han et al. (2025), Value Portrait.
 """
 

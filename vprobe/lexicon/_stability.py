@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from vprobe.lexicon._records import Stability
 from vprobe.lexicon._structure import Extraction, extract
+from vprobe.stats import tucker, turned
 
 LEAST_HALVES = 0.2
 """Two halves of the models must agree at least this much on the terms' factors (adjusted Rand index)."""
@@ -50,28 +51,3 @@ def agreement(first: Int[np.ndarray, " term"], second: Int[np.ndarray, " term"])
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(first, second))
-
-
-def turned(
-    loadings: Float[np.ndarray, "term mine"], target: Float[np.ndarray, "term target"]
-) -> Float[np.ndarray, "term target"]:
-    """Turn loadings as a whole towards a target; columns of zeros make up for a different number.
-
-    Source: Schoenemann (1966), Psychometrika 31 (orthogonal Procrustes).
-    """
-    from scipy.linalg import orthogonal_procrustes
-
-    k = max(loadings.shape[1], target.shape[1])
-    wide, goal = (np.pad(one, ((0, 0), (0, k - one.shape[1]))) for one in (loadings, target))
-    return (wide @ orthogonal_procrustes(wide, goal)[0])[:, : target.shape[1]]
-
-
-def tucker(
-    first: Float[np.ndarray, "term factor"], second: Float[np.ndarray, "term factor"]
-) -> Float[np.ndarray, " factor"]:
-    """Return Tucker's congruence coefficient of each column with its partner; NaN where one is all zero.
-
-    Source: Tucker (1951), A method for synthesis of factor analysis studies; Lorenzo-Seva & ten Berge (2006).
-    """
-    size = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
-    return np.where(size > 0, (first * second).sum(axis=0) / np.where(size > 0, size, 1.0), np.nan)

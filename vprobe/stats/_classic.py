@@ -17,18 +17,6 @@ LEAST_RELIABILITY = 0.2
 
 
 @dataclass(frozen=True)
-class Icc:
-    """The six intraclass correlations of Shrout & Fleiss; a trailing k is for the mean of all k columns."""
-
-    icc1: float
-    icc2: float
-    icc3: float
-    icc1k: float
-    icc2k: float
-    icc3k: float
-
-
-@dataclass(frozen=True)
 class CosineFit:
     """Least-squares fit of `mean + amplitude * cos(angle - peak)`.
 
@@ -89,37 +77,6 @@ def disattenuate(r: float, reliability_x: float, reliability_y: float = 1.0) -> 
                 do="report the uncorrected correlation and call the value unmeasurable",
             )
     return r / math.sqrt(reliability_x * reliability_y)
-
-
-def icc(x: Float[np.ndarray, "target rater"]) -> Icc:
-    """Return the six intraclass correlations of a complete table; all NaN when the table does not vary.
-
-    Args:
-        x: One row per target, one column per rater; rows with a NaN are left out.
-
-    Source: Shrout & Fleiss (1979), Psychol. Bull. 86, 420-428.
-    """
-    x = x[np.isfinite(x).all(axis=1)]
-    n, k = x.shape
-    if n < 2 or k < 2 or np.ptp(x) == 0:
-        return Icc(*[math.nan] * 6)
-    rows, columns, mean = x.mean(axis=1), x.mean(axis=0), x.mean()
-    between = k * float(((rows - mean) ** 2).sum()) / (n - 1)
-    raters = n * float(((columns - mean) ** 2).sum()) / (k - 1)
-    error = float(((x - rows[:, None] - columns + mean) ** 2).sum()) / ((n - 1) * (k - 1))
-    inside = float(((x - rows[:, None]) ** 2).sum()) / (n * (k - 1))
-
-    def share(top: float, bottom: float) -> float:
-        return top / bottom if bottom > 0 else math.nan
-
-    return Icc(
-        share(between - inside, between + (k - 1) * inside),
-        share(between - error, between + (k - 1) * error + k * (raters - error) / n),
-        share(between - error, between + (k - 1) * error),
-        share(between - inside, between),
-        share(between - error, between + (raters - error) / n),
-        share(between - error, between),
-    )
 
 
 def cosine_fit(y: Float[np.ndarray, " n"], angles: Float[np.ndarray, " n"]) -> CosineFit:
