@@ -509,7 +509,7 @@ def test_wrong_sites_and_directions_are_refused(one: Case) -> None:
     with pytest.raises(ModelError, match=r"no layer 9[\s\S]*0 to 2"):
         engine.read(rows, [Site(9)], ["last_prompt"])
     with pytest.raises(ModelError, match=r"mlp_neurons[\s\S]*resid_post"):
-        engine.read(rows, [Site(0, "mlp_neurons")], ["last_prompt"])
+        engine.read(rows, [Site(0, "mlp_neurons"), Site(0)], ["last_prompt"])
     with pytest.raises(ModelError, match=r"attn_out\.1"):
         engine.choose(one.answers, steering=[one.steering("resid_mid.1")])
     with pytest.raises(ModelError, match="no layer 7"):

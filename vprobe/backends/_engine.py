@@ -44,6 +44,7 @@ class Engine:
         self._forks: dict[Site, bool] = {}
         self.tokenizer = loaded.tokenizer
         self.points = self._anatomy.points
+        self._inner = self._anatomy.inner.widths
         self.device = str(model.device)
         self.default_batch_tokens = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
         text = model.config.get_text_config(decoder=True)
@@ -125,8 +126,14 @@ class Engine:
 
     def _pass(self, rows: Sequence[Tokens], sites: Sequence[Site], sink: Any, steering: Steered) -> None:
         """Run texts once through the model without its unembedding."""
-        check_sites(sites, self.info, self.points)
-        check_steering(steering, self.info, self.points)
+        check_sites(sites, self.info, [*self.points, *(point for point, _ in self._inner)])
+        widths = {site: dict(self._inner).get(site.point, self.info.d_model) for site in sites}
+        if len(set(widths.values())) > 1:
+            raise ModelError(
+                "sites of different widths: " + ", ".join(f"{site} ({width})" for site, width in widths.items()),
+                where="read", expected="sites of one width in one call",
+            )  # fmt: skip
+        check_steering(steering, self.info, self.points, self._inner)
         self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
         batch = _run.pad([r.ids for r in rows], [r.prompt_length for r in rows], self._model.device, left=False)
         base = self._anatomy.base
@@ -143,7 +150,7 @@ class Engine:
         Raises:
             ModelError: A prompt with an option beyond the context, or steering it cannot do.
         """
-        check_steering(steering, self.info, self.points)
+        check_steering(steering, self.info, self.points, self._inner)
         self._check_answers(rows)
         vocab = self._vocab
         texts = [row.prompt for row in rows]
@@ -163,7 +170,7 @@ class Engine:
             ModelError: A prompt with an option beyond the context, or steering it cannot do.
         """
         for arm in arms:
-            check_steering(arm, self.info, self.points)
+            check_steering(arm, self.info, self.points, self._inner)
         self._check_answers(rows)
         with torch.inference_mode():
             return _arms.choose_arms(
@@ -204,7 +211,7 @@ class Engine:
             ModelError: A prompt that fills the context, or steering it cannot do.
             InputError: A length limit below 1, or a temperature that is not a positive number or 0.
         """
-        check_steering(steering, self.info, self.points)
+        check_steering(steering, self.info, self.points, self._inner)
         if max_new_tokens < 1 or not 0 <= temperature < float("inf") or not rows:
             raise InputError(
                 f"{len(rows)} prompts, {max_new_tokens} new tokens, temperature {temperature}",

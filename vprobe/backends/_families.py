@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vprobe.backends import _inner
+from vprobe.backends._inner import Inner
 from vprobe.errors import ModelError
 from vprobe.types import Site
 
@@ -71,6 +73,7 @@ class Anatomy:
         cached: True when decoding with a key-value cache gives the logits of decoding without one.
         forkable: True when the cache keeps every token, so that it can be repeated over options.
         watch: How what flows through a module is caught.
+        inner: Where heads and neurons speak.
     """
 
     base: Any
@@ -82,6 +85,7 @@ class Anatomy:
     cached: bool
     forkable: bool
     watch: Watch = hooked
+    inner: Inner = field(default_factory=Inner)
 
     def attach(self, place: Site, change: Change) -> Any:
         """Have a change see, and perhaps replace, what flows through a place; `remove()` of the result ends it."""
@@ -89,6 +93,9 @@ class Anatomy:
             return self.watch(self.blocks[place.layer], True, change)
         if place.point == "resid_post":
             return self.watch(self.blocks[place.layer], False, change)
+        if place.point in ("head_out", "mlp_neurons"):
+            speaks = self.inner.heads if place.point == "head_out" else self.inner.neurons
+            return self.watch(speaks[place.layer], True, change)
         inner = {"attn_out": self.attention, "mlp_out": self.mlp}[place.point]
         return self.watch(inner[place.layer], False, change)
 
@@ -119,7 +126,10 @@ def examine(model: Any, name: str) -> Anatomy:
         points = ("embed", "resid_pre", *(["resid_mid"] if sequential else []), "resid_post")
         points += ("attn_out", "mlp_out") if attention else ()
         cached, forkable = _cache_kind(model)
-    return Anatomy(base, blocks, attention, mlp, sequential, points, cached, forkable)
+        count = model.config.get_text_config(decoder=True).num_attention_heads
+        ids = _probe_ids(model, 6)
+        inner = _inner.find(blocks, _ATTENTION, _MLP, count, lambda: base(ids, use_cache=False))
+    return Anatomy(base, blocks, attention, mlp, sequential, points, cached, forkable, inner=inner)
 
 
 def _blocks(base: Any, config: Any, name: str) -> tuple[nn.Module, tuple[nn.Module, ...]]:

@@ -17,7 +17,7 @@ from vprobe.types import ModelInfo, Site, Steered, Steering, Tokens, per_row
 
 __all__ = ["STEERABLE", "Enough", "Rows", "Session", "Sink", "check_sites", "check_steering", "place_of"]
 
-STEERABLE = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out")
+STEERABLE = ("embed", "resid_pre", "resid_post", "attn_out", "mlp_out", "head_out", "mlp_neurons")
 Sink = Callable[[Site, Tensor], None]
 
 
@@ -40,13 +40,16 @@ def check_sites(sites: Sequence[Site], info: ModelInfo, points: Sequence[str]) -
             )
 
 
-def check_steering(steering: Steered, info: ModelInfo, points: Sequence[str]) -> None:
+def check_steering(
+    steering: Steered, info: ModelInfo, points: Sequence[str], inner: Sequence[tuple[str, int]] = ()
+) -> None:
     """Refuse steering this model cannot do, before anything runs.
 
     Args:
         steering: One list of changes for all rows, or one list per row.
         info: The model.
-        points: Points that can be read in it.
+        points: Points of its residual stream, of width d_model.
+        inner: Points of another width, with that width.
 
     Raises:
         ModelError: Wrong site, wrong width, or a direction fitted in another model.
@@ -57,11 +60,17 @@ def check_steering(steering: Steered, info: ModelInfo, points: Sequence[str]) ->
             raise ModelError(
                 "resid_mid cannot be steered", where=f"site {site}", do=f"steer attn_out.{site.layer}: it adds the same"
             )
-        check_sites([site], info, [point for point in STEERABLE if point in points])
-        if len(direction.vector) != info.d_model:
+        widths = dict.fromkeys(points, info.d_model) | dict(inner)
+        check_sites([site], info, [point for point in STEERABLE if point in widths])
+        width = widths[site.point]
+        if len(direction.vector) != width:
             raise ModelError(
-                f"a direction of width {len(direction.vector)}", where=f"steering {site}", expected=str(info.d_model)
+                f"a direction of width {len(direction.vector)}", where=f"steering {site}", expected=str(width)
             )
+        given = (*one.operation.arrays, *(one.gate.arrays if one.gate else ()))
+        wrong = next((a.shape for a in given if a.shape[1] not in (1, width)), None)
+        if wrong:
+            raise ModelError(f"an array of shape {wrong}", where=f"steering {site}", expected=f"width {width}")
         if direction.model and direction.model != info.fingerprint:
             raise ModelError(
                 f"a direction of another model ({direction.model[:12]})",
