@@ -1,0 +1,164 @@
+"""Dose-response, effect matrix, specificity and leakage on ratings whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from vprobe import effects
+from vprobe.errors import InputError
+from vprobe.values import SCHWARTZ, angle
+
+DOSES = np.array([-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0])
+GROUPS = tuple(f"q{i // 5}" for i in range(200))
+
+
+def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of ten values for 200 items, and ratings before steering."""
+    rng = np.random.default_rng(seed)
+    mix = np.eye(10) + 0.3 * rng.standard_normal((10, 10))
+    return rng.standard_normal((200, 10)) @ mix, rng.uniform(2, 5, 200)
+
+
+def test_slopes_are_those_of_linear_regression_item_by_item() -> None:
+    rng = np.random.default_rng(1)
+    ratings = rng.standard_normal((7, 4))
+    ratings[2, 1] = np.nan
+    ratings[1:, 3] = np.nan
+    found = effects.item_slopes(ratings, DOSES)
+    for item in (0, 1, 2):
+        known = np.isfinite(ratings[:, item])
+        assert found[item] == pytest.approx(np.polyfit(DOSES[known], ratings[known, item], 1)[0])
+    assert np.isnan(found[3])
+
+
+def test_a_vector_that_works_has_slope_trend_and_no_item_against_it() -> None:
+    labels, base = world()
+    ratings = base + 0.4 * DOSES[:, None] * labels[:, 0]
+    found = effects.dose_response(ratings, DOSES, labels[:, 0], GROUPS, seed=0)
+    assert found.slope == pytest.approx(0.4 * np.abs(labels[:, 0]).mean())
+    assert found.low < found.slope < found.high
+    assert (found.anti, found.rho, found.n_items, found.n_unscored) == (0.0, pytest.approx(1.0), 200, 0)
+    assert found.trend > 10 and found.trend_p == pytest.approx(1 / 1000)
+    assert found.asymmetry == pytest.approx(1.0) and np.isnan(found.saturation)
+
+
+def test_a_yes_bias_steers_half_of_the_items_against_their_label() -> None:
+    base = world()[1]
+    signs = np.where(np.arange(200) % 2, 1.0, -1.0)
+    ratings = base + 0.4 * DOSES[:, None]
+    found = effects.dose_response(ratings, DOSES, signs, GROUPS, seed=0)
+    assert found.anti == 0.5 and found.anti_low < 0.5 < found.anti_high
+    assert abs(found.slope) < 1e-12 and found.trend_p > 0.01
+
+
+def test_no_effect_gives_a_uniform_p() -> None:
+    rng = np.random.default_rng(3)
+    p = [
+        effects.dose_response(rng.standard_normal((7, 30)), DOSES, np.ones(30), GROUPS[:30], seed=i, draws=99).trend_p
+        for i in range(100)
+    ]
+    assert scipy_stats.binomtest(int((np.array(p) <= 0.1).sum()), 100, 0.1).pvalue > 0.01
+
+
+def test_page_trend_is_scipys() -> None:
+    rng = np.random.default_rng(4)
+    ratings = rng.standard_normal((7, 20)) + 0.3 * DOSES[:, None]
+    found = effects.dose_response(ratings, DOSES, np.ones(20), GROUPS[:20], seed=0, draws=4999)
+    wanted = scipy_stats.page_trend_test(ratings.T, method="asymptotic")
+    assert found.trend_p == pytest.approx(wanted.pvalue, abs=0.01)
+
+
+def test_saturation_and_asymmetry_are_seen() -> None:
+    curve = np.array([-0.5, -0.5, -0.25, 0.0, 0.25, 0.5, 0.55])
+    found = effects.dose_response(curve[:, None] + np.zeros((7, 20)), DOSES, np.ones(20), GROUPS[:20], seed=0)
+    assert found.saturation == 0.5
+    assert found.asymmetry == pytest.approx(0.55 / 0.5)
+
+
+def test_items_without_label_or_ratings_are_counted() -> None:
+    labels, base = world()
+    ratings = base + DOSES[:, None] * labels[:, 0]
+    ratings[:, 0], labels[1, 0], labels[2, 0] = np.nan, np.nan, 0.0
+    found = effects.dose_response(ratings, DOSES, labels[:, 0], GROUPS, seed=0)
+    assert (found.n_items, found.n_unscored) == (197, 3)
+    nothing = effects.dose_response(np.full((7, 4), np.nan), DOSES, np.ones(4), GROUPS[:4], seed=0)
+    assert nothing.n_items == 0 and np.isnan(nothing.slope) and np.isnan(nothing.anti)
+    with pytest.raises(InputError, match="doses"):
+        effects.dose_response(ratings, np.zeros(7), labels[:, 0], GROUPS, seed=0)
+
+
+def test_unique_effects_are_planted_ones_and_marginal_ones_follow_the_labels_correlation() -> None:
+    labels, _ = world()
+    truth = 0.5 * np.eye(10)
+    truth[0, 3] = 0.2
+    x = labels - np.array([labels[np.array(GROUPS) == g].mean(axis=0) for g in GROUPS])
+    spread = np.sqrt((x**2).sum(axis=0) / (200 - 40))
+    moved = truth @ (labels / spread).T + 0.7
+    unique = effects.effect_matrix(moved, labels, GROUPS, kind="unique", seed=0)
+    assert np.abs(unique.effect - truth).max() < 1e-9
+    marginal = effects.effect_matrix(moved, labels, GROUPS, kind="marginal", seed=0)
+    r = np.corrcoef((x / spread).T)
+    assert np.abs(marginal.effect - truth @ r).max() < 1e-9
+    assert (marginal.low <= marginal.effect).all() and (marginal.effect <= marginal.high).all()
+
+
+def test_intervals_of_the_matrix_hold_the_truth() -> None:
+    rng, hits = np.random.default_rng(6), []
+    for seed in range(60):
+        labels = rng.standard_normal((200, 3))
+        moved = 0.3 * labels[:, :1].T + rng.standard_normal((1, 200))
+        found = effects.effect_matrix(moved, labels, GROUPS, kind="unique", seed=seed, resamples=300)
+        x = labels - labels.reshape(40, 5, 3).mean(axis=1).repeat(5, axis=0)
+        wanted = 0.3 * np.array([1, 0, 0]) * np.sqrt((x**2).sum(axis=0) / 160)
+        hits.append((found.low[0] <= wanted) & (wanted <= found.high[0]))
+    assert 0.87 <= np.mean(hits) <= 0.99
+
+
+def test_items_with_gaps_leave_the_matrix_and_a_constant_label_has_no_effect() -> None:
+    labels, _ = world()
+    labels[:, 4], labels[0, 0] = 1.0, np.nan
+    found = effects.effect_matrix(labels[:, :1].T.copy() * 0 + 1.0, labels, GROUPS, kind="marginal", seed=0)
+    assert (found.n_items, found.n_unscored) == (199, 1)
+    assert np.isnan(found.effect[0, 4]) and np.isfinite(found.effect[0, 1])
+    with pytest.raises(InputError, match="kind"):
+        effects.effect_matrix(np.ones((1, 200)), labels, GROUPS, kind="both", seed=0)
+
+
+def test_a_row_is_lift_plus_wave_plus_leakage() -> None:
+    turn = np.deg2rad([angle(v) for v in SCHWARTZ])
+    row = 0.2 + 0.5 * np.cos(turn - np.deg2rad(angle("hedonism") + 15))
+    found = effects.circle_fit(row, "hedonism", SCHWARTZ)
+    assert (found.uniform, found.amplitude) == (pytest.approx(0.2), pytest.approx(0.5))
+    assert found.displacement == pytest.approx(15.0) and found.gain == pytest.approx(0.5 * np.cos(np.deg2rad(15)))
+    assert found.r2 == pytest.approx(1.0) and found.leakage == pytest.approx(0.0, abs=1e-12)
+    leaking = row.copy()
+    leaking[SCHWARTZ.index("security")] += 1.0
+    assert effects.circle_fit(leaking, "hedonism", SCHWARTZ).leakage > 0.1
+    assert np.isnan(effects.circle_fit(np.full(10, np.nan), "hedonism", SCHWARTZ).r2)
+
+
+def test_selectivity_and_excess() -> None:
+    effect = np.array([[1.0, 0.2], [-0.5, 2.0]])
+    assert effects.selectivity(effect) == pytest.approx([0.2, 0.25])
+    human = np.array([[1.0, 0.2], [-0.1, 1.0]])
+    assert effects.excess(effect, human) == pytest.approx(np.array([[0.0, 0.0], [-0.3, 0.0]]))
+    assert np.isnan(effects.selectivity(np.zeros((2, 2)))).all()
+
+
+def test_leakage_in_its_normalisations() -> None:
+    found = effects.Acceptance(np.array([0.5, 0.8]), np.array([[0.9, 0.9], [0.4, 0.95]]), 5)
+    out = effects.leakage(found)
+    assert out["raw"][0, 1] == pytest.approx(0.1) and out["raw"][1, 0] == 0.0
+    assert out["gain"][0, 1] == pytest.approx(0.1 / 0.4)
+    assert out["headroom"][0, 1] == pytest.approx(0.1 / 0.2)
+    assert out["relative"][0, 1] == pytest.approx((0.1 / 0.2) / (0.4 / 0.5))
+    assert all(np.isnan(one[0, 0]) for one in out.values())
+
+
+def test_acceptance_reads_the_items_that_express_a_value_most() -> None:
+    labels = np.array([[3.0, 0.0], [2.0, 0.0], [1.0, 5.0], [0.0, 4.0]])
+    found = effects.acceptance(np.array([6.0, 1, 1, 1]), np.array([[1.0, 1, 6, 1]]), labels, low=1.0, high=6.0)
+    assert found.base.tolist() == [1.0, 0.0] and found.steered.tolist() == [[0.0, 1.0]]
+    with pytest.raises(InputError, match="scale"):
+        effects.acceptance(np.ones(4), np.ones((1, 4)), labels, low=1.0, high=1.0)

@@ -1,0 +1,103 @@
+"""The effect matrix: how far steering each value moves ratings along each value's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import stats
+from vprobe.errors import InputError
+
+KINDS = ("marginal", "unique")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Effects of steering targets (rows) on measured values (columns), rating points per SD of label within queries.
+
+    Args:
+        effect: NaN where a label does not vary or cannot be told from the others.
+        low: Lower end of the 95 % percentile interval, whole queries drawn.
+        high: Upper end.
+        draws: The matrix in each bootstrap draw, for statistics of the whole.
+        kind: "marginal": each label alone; "unique": all labels in one regression.
+        n_items: Items used.
+        n_unscored: Items without all labels or all ratings.
+    """
+
+    effect: Float[np.ndarray, "target measured"]
+    low: Float[np.ndarray, "target measured"]
+    high: Float[np.ndarray, "target measured"]
+    draws: Float[np.ndarray, "draw target measured"]
+    kind: str
+    n_items: int
+    n_unscored: int
+
+
+def effect_matrix(
+    moved: Float[np.ndarray, "target item"],
+    labels: Float[np.ndarray, "item measured"],
+    groups: stats.Groups,
+    *,
+    kind: str,
+    seed: int,
+    resamples: int = 1000,
+) -> Matrix:
+    """Regress the change of ratings under each target on the labels, within queries.
+
+    Args:
+        moved: Change of each item's rating under each target, per unit of dose or at one dose.
+        labels: How far each item expresses each measured value.
+        groups: The query of each item.
+        kind: "marginal" or "unique".
+        seed: Seed of the bootstrap.
+        resamples: Draws of whole queries.
+
+    Raises:
+        InputError: Unknown kind, or rows that do not line up.
+    """
+    if kind not in KINDS or moved.shape[1] != len(labels) or len(groups) != len(labels):
+        raise InputError(
+            f"kind {kind}, changes {moved.shape}, labels {labels.shape}, {len(groups)} groups",
+            where="effect matrix",
+            expected="one of " + ", ".join(KINDS) + ", and one column of changes and one group per item",
+        )
+    used = np.isfinite(labels).all(axis=1) & np.isfinite(moved).all(axis=0)
+    code = stats.codes(tuple(np.asarray(groups)[used].tolist())) if used.any() else np.zeros(0, dtype=np.int64)
+    x, y = stats.centre(labels[used], code), stats.centre(moved.T[used], code)
+    df = max(int(used.sum()) - len(np.unique(code)), 1)
+    spread = np.sqrt((x**2).sum(axis=0) / df)
+    x = x / np.where(spread > 0, spread, np.nan)
+    grams, products = _sums(x, y, code)
+    effect = _solved(grams.sum(axis=0)[None], products.sum(axis=0)[None], kind)[0]
+    rng = np.random.default_rng(seed)
+    n = len(grams)
+    draws = np.full((resamples, *effect.shape), np.nan)
+    if n >= 3:
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+        draws = _solved(np.tensordot(weights, grams, axes=1), np.tensordot(weights, products, axes=1), kind)
+    with np.errstate(all="ignore"):
+        low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+    return Matrix(effect, low, high, draws, kind, int(used.sum()), int((~used).sum()))
+
+
+def _sums(x: np.ndarray, y: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return per query the sums of products of labels with labels and with changes."""
+    n = int(code.max(initial=-1)) + 1
+    grams, products = np.zeros((n, x.shape[1], x.shape[1])), np.zeros((n, x.shape[1], y.shape[1]))
+    np.add.at(grams, code, x[:, :, None] * x[:, None, :])
+    np.add.at(products, code, x[:, :, None] * y[:, None, :])
+    return grams, products
+
+
+def _solved(grams: np.ndarray, products: np.ndarray, kind: str) -> np.ndarray:
+    """Return effects (draw, target, measured) from sums over queries."""
+    if kind == "marginal":
+        own = np.diagonal(grams, axis1=1, axis2=2)[:, :, None]
+        return (products / np.where(own > 0, own, np.nan)).transpose(0, 2, 1)
+    real = np.isfinite(grams).all(axis=(1, 2))
+    out = np.full((len(grams), products.shape[2], products.shape[1]), np.nan)
+    out[real] = (np.linalg.pinv(grams[real], hermitian=True) @ products[real]).transpose(0, 2, 1)
+    return out
