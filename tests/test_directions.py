@@ -1,16 +1,22 @@
 """Every estimator keeps the contract, finds a planted direction as theory says, and finds nothing in noise."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
-from vprobe import controls, directions, splits, stats
+from vprobe import controls, directions, registry, splits, stats
 from vprobe.directions import ridge
 from vprobe.errors import InputError, RefusedError
-from vprobe.types import Activations, Benchmark, Item, Loading, Site
+from vprobe.types import Activations, Benchmark, Item, Loading, Seen, Site
 
 METHODS = directions.methods()
+NULLS = ("label-shuffled", "random-isotropic", "random-matched")
+READERS = ("lda", "lda-oas", "leace", "logistic", "relu-l1", "ridge")
+PARTIAL = ("haufe", "orthogonalised", "partial", "whitened")
+LOOPS = ("haufe", "logistic", "pca-pairs", "relu-l1")  # a fit per column, so fewer columns of noise
+LEAST = {"haufe": 0.5, "orthogonalised": 0.5, "relu-l1": 0.6}  # columns of noise cost the first two, zeros the third
 
 
 def world(seed, n_queries=60, size=5, d=24, signal=1.0, noise=1.0, query=1.0, columns=1):
@@ -43,8 +49,14 @@ def benchmark(y, groups, values=("power", "security")):
     return Benchmark("made", items, (), values, (), "none", "none", "0", "made up")
 
 
-def test_the_four_estimators_are_found_by_their_file_names():
-    assert METHODS == ("covariance", "mean-difference", "partial", "ridge")
+def test_the_estimators_are_found_by_their_file_names_and_the_nulls_among_them_by_their_mark():
+    assert METHODS == (
+        "covariance", "haufe", "label-shuffled", "lda", "lda-oas", "leace", "logistic", "mean-difference",
+        "orthogonalised", "partial", "pca-pairs", "random-isotropic", "random-matched", "relu-l1", "ridge", "whitened",
+    )  # fmt: skip
+    assert directions.nulls() == NULLS
+    assert directions.methods("prompted") == ("svd-shared",)
+    assert {*METHODS, "svd-shared"} == set(registry.names("vprobe.directions"))
     with pytest.raises(InputError, match="did you mean 'ridge'"):
         directions.fit(*world(0)[:3], method="rigde", seed=0)
 
@@ -57,9 +69,16 @@ class TestContract:
         x, y, groups, truth = world(0, columns=6)
         found = directions.fit(x, y, groups, method=method, seed=0)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0)
-        assert (stats.within_r(x @ found.T, y, groups) >= 0).all()
-        assert found[0] @ truth > 0.7
-        np.testing.assert_allclose(directions.fit(x, -y, groups, method=method, seed=0), -found, atol=1e-9)
+        less = directions.fit(x, -y, groups, method=method, seed=0)
+        if method.startswith("random"):
+            np.testing.assert_array_equal(less, found)  # labels do not tell it where to point
+        elif method == "relu-l1":
+            assert less[0] @ truth < -LEAST[method]  # zeros are other samples then: not the same line
+        else:
+            np.testing.assert_allclose(less, -found, atol=1e-9)
+        if method not in NULLS:
+            assert (stats.within_r(x @ found.T, y, groups) >= 0).all()
+            assert found[0] @ truth > LEAST.get(method, 0.7)
 
     def test_query_means_of_labels_and_activations_do_not_matter(self, method):
         x, y, groups, _ = world(1, columns=3)
@@ -112,7 +131,7 @@ class TestContract:
             x, y, groups, _ = world(6, signal=signal, columns=1)
             scores = directions.held_out(x, y, groups, folds, method=method, seed=0)
             r.append(stats.within_r(scores, y, groups)[0])
-        assert r[0] > 0.3 and abs(r[1]) < 0.2
+        assert (abs(r[0]) < 0.3 if method in NULLS else r[0] > 0.3) and abs(r[1]) < 0.2
 
     def test_wide_activations_score_as_if_fitted_without_rotation(self, method, monkeypatch):
         x, y, groups, _ = world(7, n_queries=16, d=200, columns=3)
@@ -129,20 +148,21 @@ class TestContract:
         given = benchmark(y, groups)
         found = directions.fit_all(acts, given, ids, method=method, values=given.values, seed=0)
         assert [(d.value, d.site) for d in found] == [("power", Site(0)), ("security", Site(0))]  # site 1 is constant
-        score = found[0].score(acts.at(Site(0)))
+        score = replace(found[0], seen=Seen()).score(acts.at(Site(0)))
         assert score.mean() == pytest.approx(0, abs=1e-4) and score.std() == pytest.approx(1, abs=1e-4)
         assert found[0].method == method and found[0].model == "m" and len(found[0].fitted_on) == 64
-        assert found[0].role == ("read" if method == "ridge" else "write")
-        assert found[0].effect == ("partial" if method == "partial" else "marginal")
+        assert found[0].role == ("read" if method in READERS else "write")
+        assert found[0].effect == ("partial" if method in PARTIAL else "marginal")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_found_in_noise_on_average(method):
     x, _, groups, _ = world(9, n_queries=104, d=64)
-    y = np.random.default_rng(9).standard_normal((520, 300))
+    columns, bound = (60, 0.02) if method in LOOPS else (300, 0.01)
+    y = np.random.default_rng(9).standard_normal((520, columns))
     scores = directions.held_out(x, y, groups, splits.by_group(groups, seed=0), method=method, seed=0, block=10)
     r = stats.within_r(scores, y, groups)
-    assert abs(r.mean()) <= 0.01
+    assert abs(r.mean()) <= bound
     assert 0.035 < r.std() < 0.08
 
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from vprobe import controls, directions, splits, stats
+from vprobe import controls, directions, registry, splits, stats
 from vprobe.directions import partial
 from vprobe.errors import InputError
 
 GROUPS = np.repeat(np.arange(60), 5)
 FOLDS = splits.by_group(GROUPS, seed=0)
-MARGINAL = tuple(method for method in directions.methods() if method != "partial")
+MARGINAL = tuple(m for m in directions.methods() if not registry.load("vprobe.directions", m).JOINT)
+OWN = ("haufe", "orthogonalised")  # refuse values whose probes or directions are told by the others'
+PICKING = tuple(m for m in directions.methods() if m not in (*directions.nulls(), *OWN))
 
 
 def world(seed, *, r=0.0, k=4, d=12, noise=1.0):
@@ -175,13 +177,22 @@ def two_sites(seed):
     return np.stack(sites), y
 
 
-@pytest.mark.parametrize("method", directions.methods())
+@pytest.mark.parametrize("method", PICKING)
 def test_a_site_picked_column_by_column_scores_as_whole_blocks_fitted_there(method):
     xs, y = two_sites(12)
     found = directions.nested(xs, y, GROUPS, FOLDS, method=method, seed=0)
     assert (found.sites == [0, 1, 0, 1]).all(), "the columns of one block must want different sites"
     whole = np.stack([directions.held_out(x, y, GROUPS, FOLDS, method=method, seed=0) for x in xs])
     np.testing.assert_allclose(found.scores, np.where([1, 0, 1, 0], *whole), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_where_a_site_holds_two_of_four_values_none_has_a_direction_of_its_own_and_no_site_is_picked(method):
+    xs, y = two_sites(12)
+    found = directions.nested(xs, y, GROUPS, FOLDS, method=method, seed=0)
+    assert (found.sites == -1).all() and np.isnan(found.scores).all()
+    found = directions.nested(xs, y[:, [0, 2]], GROUPS, FOLDS, method=method, seed=0)
+    assert (found.sites == 0).all() and np.isfinite(found.scores).all()
 
 
 def test_nested_scores_and_sites_of_stacked_draws_equal_those_of_each_alone():

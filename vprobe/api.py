@@ -13,7 +13,7 @@ import numpy as np
 
 from vprobe import backends, batching, pipeline, prompts, steering, store
 from vprobe.errors import InputError
-from vprobe.types import Activations, Direction, ModelInfo, RunInfo, Site, Steering
+from vprobe.types import Activations, Direction, ModelInfo, RunInfo, Scores, Site, Steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +183,26 @@ class Run:
             position: One of the recorded positions.
         """
         return store.load_activations(self.folder, position)
+
+    def score(self, directions: Direction | Sequence[Direction], *, position: str = "", unsafe: bool = False) -> Scores:
+        """Return this run's probe scores on directions, most sensibly on those of another run.
+
+        A direction is refused where it was fitted or chosen on samples of this run or on their queries: held-out scores
+        of those are in the table `scores`.
+
+        Args:
+            directions: One, or at most one per value.
+            position: One of the recorded positions; empty is the first direction's own.
+            unsafe: True to score samples a direction has seen; the result says so in `n_seen` and `unit`.
+
+        Raises:
+            InputError: No direction, another model's or position's, or a site that was not recorded.
+            RefusedError: Samples a direction has seen, and `unsafe` is not True.
+        """
+        return pipeline.score(
+            self.folder, [directions] if isinstance(directions, Direction) else directions, position=position,
+            unsafe=unsafe,
+        )  # fmt: skip
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table: items, loadings, responses, scores, agreement, profile, steering, picks, norms or map.

@@ -6,16 +6,18 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from vprobe import stats
 from vprobe.errors import InputError, RefusedError
-from vprobe.types import Activations, Direction, ProfileRow, Response, ScoreRow, Scores
+from vprobe.types import Activations, Direction, ProfileRow, Response, ScoreRow, Scores, Seen
 
 PROBE_UNIT = "standard deviations of the fitted samples"
+SEEN_UNIT = ", on samples the direction was fitted or chosen on (unsafe)"
+"""Added to the unit of numbers that rest on such scores, so that no table holds them unmarked."""
 PROFILE_UNIT = "rating points per standard deviation of the key within queries"
 REVERSED = "_reversed"
 
@@ -55,17 +57,26 @@ class Behavior:
     n_complete: int
 
 
-def project(acts: Activations, directions: Sequence[Direction]) -> Scores:
+def project(
+    acts: Activations,
+    directions: Sequence[Direction],
+    *,
+    groups: stats.Groups | None = None,
+    unsafe: bool = False,
+) -> Scores:
     """Score samples on directions; one direction per value, each at its own site.
-
-    Samples a direction was fitted on look too good here; `directions.held_out` gives honest scores of those.
 
     Args:
         acts: Activations that hold every direction's site.
         directions: At most one per value.
+        groups: The query of each sample; with them other responses to queries a direction was fitted on are found too.
+        unsafe: True to score nevertheless what a direction was fitted or chosen on; the result is marked, in `n_seen`
+            and in its unit. `directions.held_out` gives honest scores of such samples.
 
     Raises:
-        InputError: A value twice, a site that was not recorded, or another model's or position's direction.
+        InputError: A value twice, a site that was not recorded, another model's or position's direction, or a number of
+            groups other than that of samples.
+        RefusedError: A direction was fitted or chosen on some of the samples or queries, and `unsafe` is not True.
     """
     names = tuple(one.value for one in directions)
     if len(set(names)) != len(names):
@@ -81,9 +92,21 @@ def project(acts: Activations, directions: Sequence[Direction]) -> Scores:
             raise InputError(
                 f"fitted at {one.position}, activations at {acts.position}", where=f"direction {one.value}"
             )
-    columns = [one.score(acts.at(one.site)) for one in directions]
+    if groups is not None and len(groups) != len(acts.sample_ids):
+        raise InputError(f"{len(groups)} groups for {len(acts.sample_ids)} samples", where="project")
+    seen = _seen(acts, directions, groups)
+    if seen.any() and not unsafe:
+        first = acts.sample_ids[int(seen.argmax())]
+        raise RefusedError(
+            f"{int(seen.sum())} of {len(seen)} samples are what a direction was fitted or chosen on, first {first!r}",
+            where="project",
+            expected="samples of other queries: on these a direction looks better than it is",
+            do="take held-out scores (directions.held_out, table 'scores'); unsafe=True scores and marks the result",
+        )
+    columns = [replace(one, seen=Seen()).score(acts.at(one.site)) for one in directions]
     x = np.stack(columns, axis=1) if columns else np.empty((len(acts.sample_ids), 0))
-    return Scores(x, acts.sample_ids, names, "probe", PROBE_UNIT)
+    n = int(seen.sum())
+    return Scores(x, acts.sample_ids, names, "probe", PROBE_UNIT + (SEEN_UNIT if n else ""), n)
 
 
 def rate(responses: Sequence[Response], item_ids: Sequence[str]) -> Behavior:
@@ -163,7 +186,7 @@ def profile(
                 high=ends.high,
                 n_items=used,
                 n_unscored=len(ratings) - used,
-                unit=PROFILE_UNIT,
+                unit=PROFILE_UNIT + (SEEN_UNIT if keys.n_seen else ""),
             )
         )
     return tuple(rows)
@@ -213,6 +236,16 @@ def map2d(x: Float[np.ndarray, "sample d_model"], *, seed: int) -> Float[np.ndar
     turn = np.sign(u[np.abs(u[:, :50]).argmax(axis=0), np.arange(main.shape[1])])  # settles the sign of each component
     layout = umap.UMAP(n_neighbors=min(15, len(x) - 1), init="pca", random_state=seed, n_jobs=1)
     return np.asarray(layout.fit_transform(main * turn), dtype=np.float64)
+
+
+def _seen(acts: Activations, directions: Sequence[Direction], groups: stats.Groups | None) -> np.ndarray:
+    """Tell which samples some direction was fitted or chosen on, by name, by query or by their activations."""
+    found = np.zeros(len(acts.sample_ids), dtype=bool)
+    for one in directions:
+        found |= one.seen.has_samples(acts.sample_ids) | one.seen.has_rows(acts.at(one.site))
+        if groups is not None:
+            found |= one.seen.has_queries(groups)
+    return found
 
 
 def _mean(table: np.ndarray) -> np.ndarray:

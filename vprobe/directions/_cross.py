@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from vprobe import stats
-from vprobe.directions._fit import block_of, check_rows, chunks, module_of, probes
+from vprobe.directions._fit import block_of, check_finite, check_rows, checked, chunks, module_of, probes
 from vprobe.errors import RefusedError
 from vprobe.types import Fold
 
@@ -56,15 +56,14 @@ def held_out(
         for samples in no test fold.
 
     Raises:
-        InputError: Unknown method, or samples and labels differ in number.
+        InputError: Unknown method, samples and labels differ in number, or activations are not finite.
         RefusedError: A query lies on both sides of a fold and `unsafe` is not True.
     """
     module = module_of(method)
-    check_rows(len(x), y, groups)
+    x, y = checked(x, y, groups)
     code = stats.codes(groups)
     if not unsafe:
         _check_folds(folds, code)
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     x, width = _narrow(x, module), block_of(y, block)
     out = np.full(y.shape, np.nan)
     for fold in folds:
@@ -96,11 +95,12 @@ def nested(
         inner: Inner folds.
 
     Raises:
-        InputError: Unknown method, or samples and labels differ in number.
+        InputError: Unknown method, samples and labels differ in number, or activations are not finite.
         RefusedError: A query lies on both sides of a fold, or too few queries for the inner folds.
     """
     module = module_of(method)
     check_rows(xs.shape[1], y, groups)
+    check_finite(xs)
     code, y = stats.codes(groups), np.asarray(y, dtype=np.float64)
     _check_folds(folds, code)
     width = block_of(y, block)

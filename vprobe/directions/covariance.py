@@ -11,6 +11,8 @@ ROLE = "write"
 EFFECT = "marginal"
 ROTATES = True
 JOINT = False
+NULL = False
+NEEDS = "labels"
 
 
 def estimate(

@@ -11,6 +11,8 @@ ROLE = "write"
 EFFECT = "partial"
 ROTATES = True
 JOINT = True
+NULL = False
+NEEDS = "labels"
 
 MOST_INFLATION = 10.0
 """Variance inflation beyond which a value's labels are told by the others' and no direction of its own is given."""
@@ -40,9 +42,8 @@ def estimate(
     """
     out = np.full((y.shape[1], x.shape[1]), np.nan)
     blocks = y.reshape(len(y), -1, block).transpose(1, 0, 2)
-    complete = np.isfinite(blocks).all(axis=2)
-    for rows in np.unique(complete, axis=0):
-        mine = np.flatnonzero((complete == rows).all(axis=1))
+    complete = np.asarray(np.isfinite(blocks).all(axis=2))
+    for rows, mine in stats.patterns(complete.T):
         if rows.sum() <= block:
             continue
         code = stats.codes(groups)[rows]
@@ -50,7 +51,7 @@ def estimate(
         centred = stats.centre(flat, code)
         moments = (centred.T @ x[rows]).reshape(len(mine), block, -1)  # deviations sum to 0 per query
         parts = centred.reshape(len(centred), len(mine), block).transpose(1, 2, 0)
-        found = _unique(parts @ parts.transpose(0, 2, 1), moments)
+        found = unique(parts @ parts.transpose(0, 2, 1), moments)
         out.reshape(-1, block, x.shape[1])[mine] = found
     return out
 
@@ -72,8 +73,15 @@ def inflation(gram: Float[np.ndarray, "*draw value value"]) -> Float[np.ndarray,
     return np.where(told, np.inf, kept)
 
 
-def _unique(gram: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Solve every draw's normal equations; columns that do not vary, or that others tell, have no direction."""
+def unique(
+    gram: Float[np.ndarray, "draw value value"], moments: Float[np.ndarray, "draw value d_model"]
+) -> Float[np.ndarray, "draw value d_model"]:
+    """Return gram^-1 moments per draw; what does not vary, or is told by the others, has no direction (NaN).
+
+    Args:
+        gram: Sums of products of the values' labels or scores.
+        moments: Their sums of products with activations.
+    """
     found = np.linalg.pinv(gram, hermitian=True) @ moments
     varies = np.diagonal(gram, axis1=1, axis2=2) > 0
     found[~varies | (inflation(gram) > MOST_INFLATION)] = np.nan

@@ -13,6 +13,8 @@ ROLE = "read"
 EFFECT = "marginal"
 ROTATES = True
 JOINT = False
+NULL = False
+NEEDS = "labels"
 
 GRID = tuple(10.0**power for power in range(-3, 4))
 """Penalties as multiples of trace(X~'X~) / n: from almost none to the covariance direction."""
@@ -63,10 +65,24 @@ def estimate(
     return out
 
 
-def _solve(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    r = _held_out_r(cx, cy, groups, seed)
+def penalties(
+    cx: Float[np.ndarray, "sample d_model"], cy: Float[np.ndarray, "sample column"], groups: stats.Groups, seed: int
+) -> Float[np.ndarray, " column"]:
+    """Return the penalty per column that predicts queries left out best, the smallest where none does.
+
+    Args:
+        cx: Activations as deviations from their query's mean.
+        cy: Labels likewise, none unknown.
+        groups: The query of each sample.
+        seed: Seed of the folds.
+    """
+    r = _held_out_r(cx, cy, stats.codes(groups), seed)
     best = np.where(np.isfinite(r), r, -np.inf).argmax(axis=0)
-    return _solver(cx, cy).weights(np.asarray(GRID)[best] * _scale(cx)).T
+    return np.asarray(GRID)[best] * _scale(cx)
+
+
+def _solve(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    return _solver(cx, cy).weights(penalties(cx, cy, groups, seed)).T
 
 
 def _held_out_r(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from vprobe import benchmarks, organism, report
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
-from vprobe.pipeline._borrow import borrow
+from vprobe.pipeline._borrow import borrow, score
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._compare import Compared, compare
@@ -49,6 +49,7 @@ __all__ = [
     "rate",
     "reliability",
     "run",
+    "score",
     "steer_sweep",
     "steer_text",
     "truth",

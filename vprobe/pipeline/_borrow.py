@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vprobe import scores, store
@@ -9,7 +11,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, chosen_values, info
 from vprobe.pipeline._lookup import direction
-from vprobe.types import ScoreRow, Scores
+from vprobe.types import Direction, ScoreRow, Scores
 
 
 def borrow(folder: Path, config: RunConfig, *, source: Path) -> Stage:
@@ -28,15 +30,14 @@ def borrow(folder: Path, config: RunConfig, *, source: Path) -> Stage:
     """
     if folder.resolve() == source.resolve():
         raise InputError("a run's own directions", where="--from", expected="another run", do="leave --from out")
-    acts = store.load_activations(folder, store.recording(folder).positions[0])
+    at = store.recording(folder).positions[0]
     _apart(folder, source)
     there = tuple(dict.fromkeys(one.value for one in store.load_directions(source)))
     chosen = chosen_values(config.values, there)
-    found = scores.project(acts, [direction(source, value, method=config.method[0]) for value in chosen])
     items = store.load_items(folder)
-    ids = tuple(sample.item_id for sample in store.load_samples(folder))
-    named = Scores(found.x, ids, found.values, "probe", found.unit)
-    rows = scores.rows(named, items.groups(ids), method=config.method[0], site=f"from {source.name}")
+    found = score(folder, [direction(source, value, method=config.method[0]) for value in chosen], position=at)
+    ids = found.sample_ids
+    rows = scores.rows(found, items.groups(ids), method=config.method[0], site=f"from {source.name}")
     store.save_rows(folder, "readings", rows, ScoreRow)
     store.save_info(folder, info("borrow", config), "borrow")
     kinds = {item.id: item.source for item in items.items}
@@ -46,6 +47,27 @@ def borrow(folder: Path, config: RunConfig, *, source: Path) -> Stage:
         for column, value in enumerate(chosen)
     )
     return Stage("borrow", folder, (("items", len(ids)), ("directions of", source.name), *facts))
+
+
+def score(folder: Path, directions: Sequence[Direction], *, position: str = "", unsafe: bool = False) -> Scores:
+    """Score a run's items on directions, refusing those that were fitted or chosen on them or on their queries.
+
+    Args:
+        folder: A run with activations.
+        directions: At most one per value.
+        position: Where to read; empty is the first direction's own.
+        unsafe: True to score them nevertheless; the result is marked.
+
+    Raises:
+        InputError: No direction, another model's or position's, or a site that was not recorded.
+        RefusedError: Samples a direction has seen, and `unsafe` is not True.
+    """
+    if not directions:
+        raise InputError("no directions", where="score", expected="at least one")
+    acts = store.load_activations(folder, position or directions[0].position)
+    ids = tuple(sample.item_id for sample in store.load_samples(folder))
+    found = scores.project(acts, directions, groups=store.load_items(folder).groups(ids), unsafe=unsafe)
+    return replace(found, sample_ids=ids)
 
 
 def _apart(folder: Path, source: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import agreement, controls, directions, registry, scores, stats, store
+from vprobe import agreement, controls, directions, scores, stats, store
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, quiet
@@ -64,7 +64,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         VprobeError: No activations, an unknown method or value, or too few queries.
     """
     for method in config.method:
-        registry.load("vprobe.directions", method, kind="method")
+        directions.check(method)
     known = study(folder, config)
     items = known.keyed
     found: list[Probed] = []

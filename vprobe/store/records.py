@@ -16,7 +16,7 @@ from vprobe.store._files import sha256, write_atomic
 from vprobe.store.layout import tensor_header
 from vprobe.store.manifest import check_run
 from vprobe.store.tables import load_rows, note, read_table, save_rows, write_table
-from vprobe.types import Benchmark, Direction, Item, Loading, Reliability, Site
+from vprobe.types import Benchmark, Direction, Item, Loading, Reliability, Seen, Site
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,18 @@ class _DirectionRow:
     method: str
     role: Literal["read", "write"]
     effect: Literal["marginal", "partial"]
-    provenance: Literal["intrinsic", "prompted"]
+    provenance: Literal["intrinsic", "prompted", "shared"]
     midpoint: float
     spread: float
     position: str
     fitted_on: str
+    seen: int
     model: str
     unit: float
 
+
+_PLAIN = tuple(f.name for f in dataclasses.fields(_DirectionRow) if f.name not in ("row", "seen"))
+"""Fields of a direction that are the same in its row."""
 
 _TEXTS = ("name", "licence", "citation", "sha256", "labels")
 
@@ -139,9 +143,12 @@ def save_directions(folder: Path, directions: Sequence[Direction]) -> None:
     vectors = np.ascontiguousarray([one.vector for one in directions], dtype="<f4")
     path = folder / "directions.safetensors"
     write_atomic(path, tensor_header("vectors", vectors.shape, {}) + vectors.tobytes())
-    names = [f.name for f in dataclasses.fields(_DirectionRow) if f.name != "row"]
-    rows = [_DirectionRow(i, **{name: getattr(one, name) for name in names}) for i, one in enumerate(directions)]
-    notes = {"vectors": sha256(path), "shape": json.dumps(vectors.shape)}
+    seen = list(dict.fromkeys(one.seen for one in directions))
+    rows = [
+        _DirectionRow(i, seen=seen.index(one.seen), **{name: getattr(one, name) for name in _PLAIN})
+        for i, one in enumerate(directions)
+    ]
+    notes = {"vectors": sha256(path), "shape": json.dumps(vectors.shape), "seen": json.dumps([*map(_sorted, seen)])}
     write_table(folder / "directions.parquet", rows, _DirectionRow, notes)
 
 
@@ -161,8 +168,15 @@ def load_directions(folder: Path) -> tuple[Direction, ...]:
     shape = tuple(json.loads(note(read, "shape")))
     start = len(tensor_header("vectors", shape, {}))
     vectors = np.frombuffer(path.read_bytes(), dtype="<f4", offset=start).reshape(shape)
-    names = [f.name for f in dataclasses.fields(_DirectionRow) if f.name != "row"]
-    return tuple(Direction(vector=vectors[row.row], **{name: getattr(row, name) for name in names}) for row in rows)
+    seen = [Seen(*map(frozenset, parts)) for parts in json.loads(note(read, "seen"))]
+    return tuple(
+        Direction(vector=vectors[row.row], seen=seen[row.seen], **{name: getattr(row, name) for name in _PLAIN})
+        for row in rows
+    )
+
+
+def _sorted(seen: Seen) -> list[list[str]]:
+    return [sorted(seen.samples), sorted(seen.queries), sorted(seen.rows)]
 
 
 def _vouch(path: Path, good: str, by: str, do: str) -> None:

@@ -32,6 +32,7 @@ class Scores:
         values: In the order of the second axis.
         kind: Where they come from; kinds are never mixed.
         unit: What 1.0 means.
+        n_seen: Samples that a direction was fitted or chosen on, or their query: such scores look too good.
     """
 
     x: Float[np.ndarray, "sample value"]
@@ -39,6 +40,7 @@ class Scores:
     values: tuple[str, ...]
     kind: Literal["probe", "rating", "generation", "self_report", "label"]
     unit: str
+    n_seen: int = 0
 
     def __post_init__(self) -> None:
         if self.x.shape != (len(self.sample_ids), len(self.values)):
