@@ -25,7 +25,7 @@ class Seen:
     rows: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, samples: Iterable[str], queries: Iterable[str], x: Float[np.ndarray, "sample d_model"]) -> Seen:
+    def of(cls, samples: Iterable[str], queries: Iterable[str | int], x: Float[np.ndarray, "sample d_model"]) -> Seen:
         """Take the digests of samples.
 
         Args:
@@ -43,7 +43,7 @@ class Seen:
         """Tell which sample ids are among those seen."""
         return np.array([_of_name(name) in self.samples for name in names], dtype=bool)
 
-    def has_queries(self, names: Iterable[str]) -> Bool[np.ndarray, " sample"]:
+    def has_queries(self, names: Iterable[str | int]) -> Bool[np.ndarray, " sample"]:
         """Tell which queries are among those seen."""
         return np.array([_of_name(name) in self.queries for name in names], dtype=bool)
 
@@ -54,7 +54,7 @@ class Seen:
         return np.array([row in self.rows for row in _of_rows(x)], dtype=bool)
 
 
-def _of_name(name: str) -> str:
+def _of_name(name: str | int) -> str:
     return hashlib.sha256(str(name).encode()).hexdigest()[:16]
 
 
