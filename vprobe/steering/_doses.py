@@ -54,6 +54,6 @@ def doses(
     planned = [Dose("baseline", 0, 0.0, ())]
     for arm, draw, vector, strengths_of in vectors:
         for strength in strengths_of:
-            change = Steering(operation, vector, strength * unit, positions)
+            change = Steering(operation, vector, operation.coefficient(strength, unit), positions)
             planned.append(Dose(arm, draw, strength, (change,)))
     return tuple(planned)

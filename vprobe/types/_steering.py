@@ -41,6 +41,7 @@ class Operation:
         arrays: What else it needs, each of shape (n, width) or (1, 1); handed on like `vector`.
         measure: What the coefficient counts, one of `MEASURES`.
         settings: What it was made with, for tables and cards.
+        points: Points of a model it may act at; empty is anywhere.
 
     Raises:
         InputError: An array that is not a finite matrix, or an unknown measure.
@@ -48,9 +49,10 @@ class Operation:
 
     name: str
     apply: Callable[..., Any]
-    arrays: tuple[Float[np.ndarray, "n width"], ...] = ()
+    arrays: tuple[Float[np.ndarray, "_n _width"], ...] = ()
     measure: str = "activation"
     settings: tuple[tuple[str, float | str], ...] = ()
+    points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
@@ -82,7 +84,7 @@ class Gate:
 
     name: str
     opens: Callable[..., Any]
-    arrays: tuple[Float[np.ndarray, "n width"], ...] = ()
+    arrays: tuple[Float[np.ndarray, "_n _width"], ...] = ()
     each: Each = "token"
     settings: tuple[tuple[str, float | str], ...] = ()
 
@@ -151,7 +153,8 @@ class Steering:
             changes of one text at one site name the same.
 
     Raises:
-        InputError: A coefficient that is not finite, unknown positions or an unknown conflict policy.
+        InputError: A coefficient that is not finite, unknown positions, an unknown conflict policy, or an operation
+            where it may not act.
     """
 
     operation: Operation
@@ -170,6 +173,12 @@ class Steering:
             raise unknown("positions", self.positions, STEER_POSITIONS, where="steering")
         if self.conflict not in CONFLICTS:
             raise unknown("conflict policy", self.conflict, CONFLICTS, where="steering")
+        if self.operation.points and self.at.point not in self.operation.points:
+            raise InputError(
+                f"operation {self.operation.name} at {self.at}",
+                where="steering",
+                expected="a site of " + " or ".join(self.operation.points),
+            )
 
     @property
     def at(self) -> Site:
