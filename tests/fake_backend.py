@@ -115,6 +115,12 @@ class FakeBackend:
         texts = [self.answer or OPTIONS[sum(row.ids) % 6].label for row in rows]
         return tuple(Generation(row.prompt_id, (1,), text, True) for row, text in zip(rows, texts, strict=True))
 
+    def drift(self, rows: Sequence[Tokens], *, steering: Sequence[Steering]) -> np.ndarray:
+        """KL grows with the square of the coefficients, as it does for small changes of a real model."""
+        size = sum(one.coefficient**2 for one in steering)
+        n = [max(1, len(row.ids) - 1) for row in rows]
+        return np.array([(0.01 * size * k, 2.0, 2.0 + 0.01 * size, k) for k in n], np.float64)
+
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> np.ndarray:
         return np.full(len(sites), 2.0, np.float32)
 

@@ -1,4 +1,4 @@
-"""A model behind three verbs: read activations, choose among options, generate; all with optional steering.
+"""A model behind its verbs: read activations, choose among options, generate, drift; all with optional steering.
 
 One file per engine. Only these files import torch, transformers, transformer_lens or nnsight.
 """
@@ -15,7 +15,7 @@ from vprobe import registry
 from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
 
-__all__ = ["Backend", "Device", "devices", "load", "names"]
+__all__ = ["Backend", "Device", "devices", "load", "names", "untrained"]
 
 
 @runtime_checkable
@@ -97,6 +97,19 @@ class Backend(Protocol):
         """
         ...
 
+    def drift(self, rows: Sequence[Tokens], *, steering: Steered) -> Float[np.ndarray, "row 4"]:
+        """Return what steering does to the next-token distribution on texts that have nothing to do with it.
+
+        Args:
+            rows: Texts; the tokens of the answer are counted, or all but the first where there is no answer.
+            steering: Changes made while the model runs.
+
+        Returns:
+            Per text the mean over its tokens of KL(base || steered) in nats, base and steered negative log-likelihood
+            per token, and the number of tokens. Distributions are computed in float32; a coefficient of 0 gives 0.
+        """
+        ...
+
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
         """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
 
@@ -136,3 +149,31 @@ def load(
     """
     engine = registry.load("vprobe.backends", backend, kind="backend")
     return engine.load(model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+
+
+def untrained(
+    model: str,
+    *,
+    seed: int,
+    revision: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Backend:
+    """Build a model of the same shape as another one, with random weights; the engine is always `hf`.
+
+    Args:
+        model: Local folder or hub id of the trained model; its weights are not read.
+        seed: Seed of the weights.
+        revision: Hub commit, branch or tag; empty is the default branch.
+        dtype: As in `load`.
+        device: As in `load`.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: The model cannot be built.
+    """
+    engine = registry.load("vprobe.backends", "hf", kind="backend")
+    return engine.untrained(
+        model, seed=seed, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+    )

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vprobe.backends import _arms, _choose, _loading, _run
+from vprobe.backends import _arms, _choose, _drift, _loading, _run
 from vprobe.backends._families import Anatomy
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
@@ -177,6 +177,27 @@ class Engine:
                 self._model, self._anatomy, rows, arms, vocab=self._vocab, context=self.info.context,
                 budget=_ARM_BATCHES * self.default_batch_tokens, known=self._forks,
             )  # fmt: skip
+
+    def drift(self, rows: Sequence[Tokens], *, steering: Steered) -> Float[np.ndarray, "row 4"]:
+        """Return what steering does to the next-token distribution; one forward without it, one with it.
+
+        Args:
+            rows: Texts that have nothing to do with what is steered; the tokens of the answer are counted, or all but
+                the first where there is no answer.
+            steering: Changes made while the model runs.
+
+        Returns:
+            Per text the mean over its tokens of KL(base || steered) in nats, base and steered negative log-likelihood
+            per token, and the number of tokens. Distributions are computed in float32; a coefficient of 0 gives 0.
+
+        Raises:
+            InputError: No texts, or one without a token to predict.
+            ModelError: A text beyond the context, steering it cannot do, or logits that are not finite.
+        """
+        check_steering(steering, self.info, self.points, self._inner)
+        self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
+        with torch.inference_mode():
+            return _drift.drift(self._model, self._anatomy, rows, steering, vocab=self._vocab)
 
     @property
     def _vocab(self) -> int:
