@@ -59,6 +59,8 @@ def test_an_instrument_is_asked_scored_recorded_and_reported(model, backend, tmp
     assert all(0.0 < row.option_mass < 1.0 for row in said)
     page = pipeline.write_report(tmp_path).read_text("utf-8")
     assert "What the instruments say" in page and kind.replace("_", "-") in page
+    assert ("vprobe probe RUN</code>" in page) == (name == "everyday"), "what would be refused is not recommended"
+    assert ("vprobe probe RUN --from OTHER" in page) == (name != "everyday")
     assert (tmp_path / "tables" / "scales.csv").is_file()
 
 
@@ -201,6 +203,7 @@ def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_k
     assert len(rows) == 2 * 4 * 3
     page = pipeline.write_report(tmp_path).read_text("utf-8")
     assert "Social values given to the model" in page and "wrong value" in page
+    assert "vprobe probe" not in page and "vprobe rate" not in page and "no items of a benchmark" in page
 
 
 def test_inducing_needs_a_known_way_and_directions_to_steer_with(model, backend, tmp_path) -> None:
@@ -282,6 +285,10 @@ def test_directions_of_one_run_score_what_another_run_recorded(model, backend, t
     one = pipeline.direction(tmp_path / "a", "benevolence")
     mine = [row.score for row in rows if row.value == "benevolence"]
     np.testing.assert_allclose(mine, one.score(acts.at(one.site)), rtol=1e-6)
+    page = pipeline.write_report(tmp_path / "b").read_text("utf-8")
+    source = {item.id: item.source for item in store.load_items(tmp_path / "b").items}
+    first = [row.score for row in rows if row.value == "benevolence" and source[row.item_id] == source[rows[0].item_id]]
+    assert "Read with another run" in page and f"{np.mean(first):.2f}".replace("-", "\u2212") in page
     again = config(model, tmp_path / "c", "everyday", limit=2, sites=("resid_post:0-1",), method=("mean-difference",))
     pipeline.extract(again, backend=backend)
     with pytest.raises(InputError, match="10 items are in both runs"):

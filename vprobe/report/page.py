@@ -72,6 +72,7 @@ def render(tables: Tables, sections: tuple[Section, ...], copies: tuple[str, ...
         claims=bool(tables.claims),
         truth=bool(tables.truth.rows),
         use=grids.use(tables),
+        cannot_probe=tables.cannot_probe,
         sections=sections,
         copies=copies,
         style=style,

@@ -15,6 +15,7 @@ from vprobe.report import (
     planted,
     profile,
     ratings,
+    readings,
     scatter,
 )
 from vprobe.report.forest import COMPARISONS
@@ -33,10 +34,22 @@ def build(tables: Tables) -> tuple[Section, ...]:
     """Return every section after the headline, in the order of the report."""
     said = (_claims,) if tables.claims else ()
     across = (_conditions,) if tables.conditions else ()
-    scored = (_scores,) if tables.scales else ()
-    told = tuple(part for part, rows in ((_induced, tables.induced), (_people, tables.demographics)) if rows)
-    parts = (*said, _layers, _profile, *scored, *told, _circle, _agreement, *across, _doses, _map, _counts, _provenance)
-    return tuple(part(tables) for part in parts)
+    first = (*said, _layers, _profile)
+    then = (_circle, _agreement, *across, _doses, _map)
+    told, last = _told(tables), (_counts(tables), _provenance(tables))
+    if tables.cannot_probe:  # nothing is recommended that would be refused
+        read = (readings.section(tables),) if tables.recorded or tables.readings else ()
+        shown = tuple(one for one in (part(tables) for part in (*first, *then)) if one.panels)
+        return (*told, *read, *shown, *last)
+    return (*(part(tables) for part in first), *told, *(part(tables) for part in then), *last)
+
+
+def _told(tables: Tables) -> tuple[Section, ...]:
+    """Return the sections on instrument scores and on what was given to the model, where there are any."""
+    scored = (instruments.section(tables.scales),) if tables.scales else ()
+    induced = (given.induced(tables.induced),) if tables.induced else ()
+    people = given.demographics(tables.demographics, tables.people, tables.trends, tables.axes)
+    return (*scored, *induced, *((people,) if tables.demographics else ()))
 
 
 def _planted(tables: Tables, quantity: str, words: str) -> str:
@@ -107,18 +120,6 @@ def _layers(tables: Tables) -> Section:
         excuse,
         _missing(tables, ("scores", PROBE), ("agreement", AGREE)) if excuse else (),
     )
-
-
-def _scores(tables: Tables) -> Section:
-    return instruments.section(tables.scales)
-
-
-def _induced(tables: Tables) -> Section:
-    return given.induced(tables.induced)
-
-
-def _people(tables: Tables) -> Section:
-    return given.demographics(tables.demographics, tables.people, tables.trends, tables.axes)
 
 
 def _profile_commands(tables: Tables) -> tuple[str, ...]:

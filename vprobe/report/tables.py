@@ -30,7 +30,8 @@ from vprobe.types import (
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
-    "induced", "demographics", "people_pairs", "people_trends", "people_axes",
+    "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
+    "readings",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -67,6 +68,7 @@ class Tables:
         people: Rows of `people_pairs`.
         trends: Rows of `people_trends`.
         axes: Rows of `people_axes`.
+        readings: Rows of `readings`.
         truth: What was planted; empty unless something was.
         effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
@@ -89,6 +91,7 @@ class Tables:
     people: tuple[ess.PairMatch, ...] = ()
     trends: tuple[ess.TrendMatch, ...] = ()
     axes: tuple[ess.AxisMatch, ...] = ()
+    readings: tuple[ScoreRow, ...] = ()
     truth: Truth = NONE
     effects: tuple[Effect, ...] = ()
     recorded: bool = False
@@ -97,6 +100,22 @@ class Tables:
     def items(self) -> tuple[Item, ...]:
         """The items, in file order."""
         return self.data.items if self.data else ()
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was given to the model, or asked of it in its own words, apart from a benchmark's items."""
+        return bool(self.induced or self.demographics) or "elicited" in self.present
+
+    @property
+    def cannot_probe(self) -> str:
+        """Why no probe can be fitted on these items; empty where one can, or where nothing is known of them yet."""
+        if self.data is None:
+            return "This run holds no items of a benchmark." if self.given else ""
+        if not any(math.isfinite(one.r) for item in self.items for one in item.loadings):
+            return f"The items of {self.data.name} load on no value, so no direction can be fitted on them."
+        if len({item.group for item in self.items}) == len(self.items):
+            return f"Every query of {self.data.name} has one response, so there is nothing to compare within a query."
+        return ""
 
     def rows(self, comparison: str, *, nested: bool | None = None) -> tuple[Agreement, ...]:
         """Return the item-level rows of one comparison.
@@ -159,6 +178,7 @@ def read(folder: Path) -> Tables:
         people=rows("people_pairs", ess.PairMatch),
         trends=rows("people_trends", ess.TrendMatch),
         axes=rows("people_axes", ess.AxisMatch),
+        readings=rows("readings", ScoreRow),
         truth=Truth(rows("truth", TruthRow)),
         effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),
