@@ -43,6 +43,16 @@ def test_a_vector_that_works_has_slope_trend_and_no_item_against_it() -> None:
     assert found.asymmetry == pytest.approx(1.0) and np.isnan(found.saturation)
 
 
+def test_items_that_hardly_express_the_value_can_be_left_out() -> None:
+    labels, base = world()
+    noise = np.random.default_rng(9).standard_normal(200) * 0.2
+    ratings = base + DOSES[:, None] * (labels[:, 0] + noise)
+    every = effects.dose_response(ratings, DOSES, labels[:, 0], GROUPS, seed=0)
+    keyed = effects.dose_response(ratings, DOSES, labels[:, 0], GROUPS, seed=0, keyed=0.5)
+    assert keyed.n_items == keyed.n_unscored == 100
+    assert every.anti > 0.02 and keyed.anti == 0.0 and keyed.slope > every.slope
+
+
 def test_a_yes_bias_steers_half_of_the_items_against_their_label() -> None:
     base = world()[1]
     signs = np.where(np.arange(200) % 2, 1.0, -1.0)

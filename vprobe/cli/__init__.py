@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import across, data, instruments, model, power, study, words
+from vprobe.cli import across, data, effects, instruments, model, power, study, words
 
 app = typer.Typer(
     name="vprobe",
@@ -45,6 +45,7 @@ app.command()(instruments.induce)
 app.command()(instruments.demographics)
 app.add_typer(words.group, name="lexicon")
 app.command()(study.probe)
+model.steer_group.command("matrix")(effects.matrix)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
 app.command()(study.claims)

@@ -35,7 +35,7 @@ class DoseResponse:
         saturation: Smallest dose in absolute size beyond which the next adds less than half of what the slope near 0
             says; NaN when no dose does.
         n_items: Items with a slope.
-        n_unscored: Items without a label, with a label of 0, or without ratings at two doses.
+        n_unscored: Items not among the keyed, with a label of 0, or without ratings at two doses.
     """
 
     slope: float
@@ -83,6 +83,7 @@ def dose_response(
     groups: stats.Groups,
     *,
     seed: int,
+    keyed: float = 1.0,
     draws: int = 999,
 ) -> DoseResponse:
     """Summarise how ratings follow a vector's doses.
@@ -93,6 +94,8 @@ def dose_response(
         labels: How far each item expresses the value; only the sign is used.
         groups: The query of each item.
         seed: Seed of bootstrap and permutation.
+        keyed: Share of the items that are used, those with the largest labels either way: an item that hardly
+            expresses the value has no way of its own to go.
         draws: Permutations of the trend test.
 
     Raises:
@@ -108,7 +111,9 @@ def dose_response(
         )
     order = np.argsort(doses, kind="stable")
     doses, ratings = np.asarray(doses, dtype=np.float64)[order], ratings[order]
-    sign = np.where(np.isfinite(labels), np.sign(labels), 0.0)
+    size = np.abs(np.where(np.isfinite(labels), labels, 0.0))
+    least = np.quantile(size[size > 0], 1 - keyed) if (size > 0).any() else 0.0
+    sign = np.where(size >= least, np.sign(np.where(size > 0, labels, 0.0)), 0.0)
     slopes = item_slopes(ratings, doses) * sign
     used = np.isfinite(slopes) & (sign != 0)
     n = int(used.sum())

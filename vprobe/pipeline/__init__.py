@@ -18,6 +18,7 @@ from vprobe.pipeline._induce import induce
 from vprobe.pipeline._ladder import Climbed, climb
 from vprobe.pipeline._lexicon import build_lexicon, elicit
 from vprobe.pipeline._lookup import direction
+from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
@@ -50,6 +51,7 @@ __all__ = [
     "reliability",
     "run",
     "score",
+    "steer_matrix",
     "steer_sweep",
     "steer_text",
     "truth",

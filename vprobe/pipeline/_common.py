@@ -54,6 +54,11 @@ FIELDS = (
          "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
     ),
     (
+        "matrix",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
+         "steer_limit", "seed"),
+    ),
+    (
         "personas",
         (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
     ),

@@ -14,41 +14,36 @@ from jaxtyping import Float
 from vprobe import agreement, controls, directions, scores, stats, store
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
+from vprobe.pipeline import _search as search
+from vprobe.pipeline._card import card
 from vprobe.pipeline._common import Stage, Tell, info, quiet
+from vprobe.pipeline._held import REFITTED, Held, held_of
 from vprobe.pipeline._lookup import sorted_rows
 from vprobe.pipeline._study import LABEL_UNIT, Study, study
 from vprobe.types import (
     Agreement,
+    BaselineRow,
     Direction,
     MapPoint,
     ScoreRow,
     Scores,
+    SearchRow,
     SiteNorm,
     SitePick,
 )
 from vprobe.values import SCHWARTZ
 
 TEXT = "text~label"
-REFITTED = "label rows shuffled jointly, probes refitted"
-
-
-@dataclass(frozen=True)
-class Held:
-    """Held-out scores of real labels and their r in every null draw, for columns that are one site x value each."""
-
-    scores: Float[np.ndarray, "sample column"]
-    null: Float[np.ndarray, "draw column"]
-    sites: tuple[str, ...]
-    method: str
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What one method gave: held-out scores at every site and nested, the sites picked and the directions."""
+    """What one method gave: held-out scores at every site and nested, the search with what was picked, and the directions."""
 
     cells: Held
     nested: Held
     picks: tuple[SitePick, ...]
+    search: tuple[SearchRow, ...]
     directions: tuple[Direction, ...]
 
 
@@ -77,16 +72,20 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         picks = [pick for one in found for pick in one.picks]
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
-        store.drop(folder, ("agree", "steer", "personas", "claims"))
+        store.drop(folder, ("agree", "steer", "matrix", "personas", "claims"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
         store.save_rows(folder, "picks", picks, SitePick)
+        store.save_rows(folder, "search", [row for one in found for row in one.search], SearchRow)
+        words = _text(known, config)
+        told = card(folder, known, [one.nested for one in found], words, picks, config)
+        store.save_rows(folder, "baselines", told, BaselineRow)
         store.save_rows(folder, "map", _map(known, picks, config.seed) if config.map else (), MapPoint)
         rows = [
             *_rows(known, [one.cells for one in found], config),
             *_rows(known, [one.nested for one in found], config),
-            *_rows(known, [_text(known, config)], config, comparison=TEXT),
+            *_rows(known, [words], config, comparison=TEXT),
         ]
         store.save_rows(folder, "agreement", sorted_rows(rows), Agreement)
         store.save_info(folder, info("probe", config), "probe")
@@ -102,48 +101,39 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
 
 
 def _probed(known: Study, method: str, config: RunConfig) -> Probed:
-    items = known.keyed
-    found = nested(known, method, config.seed)
+    """Search with one method: every site by itself, where looking everywhere is allowed for by its family, and nested."""
+    items, sites = known.keyed, known.acts.sites
+    parts: list[Held] = []
+
+    def keep(number: int, scores: np.ndarray) -> None:
+        parts.append(held_of(known, scores, (str(sites[number]),) * len(items.values), method))
+
+    found = _search(known, method, config.seed, keep)
     vectors = directions.fit_all(
         known.acts, items.benchmark, items.item_ids, method=method, values=items.values, seed=config.seed
     )
-    held = _held(known, found.scores, ("nested",) * len(items.values), method)
-    return Probed(_cells(known, method, config), held, tuple(_picks(known, found, method)), vectors)
+    nested = held_of(known, found.nested.scores, ("nested",) * len(items.values), method)
+    picked = tuple(search.picks(found, sites, items.values, method))
+    cells = tuple(search.cells(found, sites, items.values, items.y, method))
+    return Probed(_beside(parts, method), nested, picked, cells, vectors)
+
+
+def _search(known: Study, method: str, seed: int, each: search.Each | None = None) -> search.Found:
+    xs = [known.acts.at(site) for site in known.acts.sites]
+    return search.search(
+        xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed, block=len(known.keyed.values),
+        each=each,
+    )  # fmt: skip
 
 
 def nested(known: Study, method: str, seed: int) -> directions.Nested:
     """Return held-out scores of the real and the shuffled labels, sites picked on inner folds column by column."""
-    xs = known.acts.x.transpose(1, 0, 2)
-    return directions.nested(
-        xs, known.columns, known.keyed.groups, known.folds, method=method, seed=seed, block=len(known.keyed.values)
-    )
+    return _search(known, method, seed).nested
 
 
 def of_probe(row: Agreement) -> bool:
     """Tell whether a row of the agreement table is made by `probe`; the others are made by `agree`."""
     return row.level == "item" and row.comparison in ("probe~label", TEXT)
-
-
-def _held(known: Study, columns: np.ndarray, sites: tuple[str, ...], method: str) -> Held:
-    by_draw = controls.unstack(columns, len(known.keyed.values))
-    return Held(by_draw[0], agreement.draws(by_draw[1:], known.shuffled, known.keyed.groups), sites, method)
-
-
-def _cells(known: Study, method: str, config: RunConfig) -> Held:
-    """Score every site by itself: the heat map, where looking everywhere is allowed for by its family."""
-    k, groups = len(known.keyed.values), known.keyed.groups
-    parts = [
-        _held(
-            known,
-            directions.held_out(
-                known.acts.at(site), known.columns, groups, known.folds, method=method, seed=config.seed, block=k
-            ),
-            (str(site),) * k,
-            method,
-        )
-        for site in known.acts.sites
-    ]
-    return _beside(parts, method)
 
 
 def _beside(parts: Sequence[Held], method: str) -> Held:
@@ -181,22 +171,13 @@ def _text(known: Study, config: RunConfig) -> Held:
     x = controls.text_features([f"{item.title} {item.text} {item.response}" for item in items])
     groups = known.keyed.groups
     held = directions.held_out(x, known.columns, groups, known.folds, method="ridge", seed=config.seed)
-    return _held(known, held, ("",) * len(known.keyed.values), "words")
+    return held_of(known, held, ("",) * len(known.keyed.values), "words")
 
 
 def _score_rows(known: Study, held: Held) -> tuple[ScoreRow, ...]:
     items = known.keyed
     real = Scores(held.scores, items.item_ids, items.values, "probe", scores.PROBE_UNIT)
     return scores.rows(real, items.groups, method=held.method, site="nested")
-
-
-def _picks(known: Study, found: directions.Nested, method: str) -> list[SitePick]:
-    sites = known.acts.sites
-    return [
-        SitePick(method, value, fold, str(sites[chosen]) if (chosen := int(found.sites[fold, column])) >= 0 else "")
-        for column, value in enumerate(known.keyed.values)
-        for fold in range(len(known.folds))
-    ]
 
 
 def _map(known: Study, picks: list[SitePick], seed: int) -> tuple[MapPoint, ...]:

@@ -15,6 +15,7 @@ from vprobe import activations, generation, prompts, responses, scores, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError, StoreError, unknown
+from vprobe.pipeline import _beside as beside
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._own import answered, shown
 from vprobe.pipeline._scales import Generated, generated, scales
@@ -67,11 +68,12 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
             batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"),
         )  # fmt: skip
         spread = np.linspace(0, len(tokens) - 1, min(len(tokens), NORM_SAMPLE)).round().astype(int)
+        untrained = beside.record(folder, config, backend, found, kept, tokens, sites, tell=tell)
         norms = backend.residual_norms([tokens[i] for i in spread], sites)
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:
-            store.drop(folder, ("probe", "agree", "steer", "personas", "claims", "truth"))
+            store.drop(folder, ("probe", "agree", "steer", "matrix", "personas", "claims", "truth"))
             store.save_items(folder, join(found))
         store.save_info(folder, info("extract", config, backend.info, found, counts), "extract")
     facts = (
@@ -80,6 +82,7 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         ("by source", by_source(kept)),
         ("sites", len(sites)),
         ("positions", ", ".join(config.positions)),
+        ("untrained model", untrained),
     )
     return Stage("extract", folder, facts, counts)
 
@@ -131,7 +134,7 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
             store.save_items(folder, join(found))
         store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
         if old and said != old:
-            store.drop(folder, ("agree", "steer", "personas", "claims", "truth"))
+            store.drop(folder, ("agree", "steer", "matrix", "personas", "claims", "truth"))
         store.save_responses(folder, said)
         scored = scales(
             found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None,

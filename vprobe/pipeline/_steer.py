@@ -123,7 +123,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
         rows: list[DoseRow] = []
         for value in values:
             trial = prepare(folder, config, known, value, backend, found)
-            counts = trial.asked.counts
+            counts = trial.on.asked.counts
             draws = config.claim_draws * len(values)  # several values are one family, see `claims`
             rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"), draws)
         store.drop(folder, ("claims",))
@@ -180,13 +180,13 @@ def _dose_rows(
         positions=config.steer_positions,
         operation=steering.load("add"),
     )
-    keys = Scores(trial.labels, trial.item_ids, (trial.target.value,), "label", "label")
-    ratings = rated(config, trial, backend, [dose.steering for dose in planned], progress)
+    keys = Scores(trial.labels, trial.on.item_ids, (trial.target.value,), "label", "label")
+    ratings = rated(config, trial.on, backend, [dose.steering for dose in planned], progress)
     base = ratings[0].expected
     out = []
     for dose, found in zip(planned, ratings, strict=True):
         moved = found.expected - base
-        effect = scores.profile(moved, keys, trial.groups, seed=config.seed)[0]
+        effect = scores.profile(moved, keys, trial.on.groups, seed=config.seed)[0]
         p = _p(moved, trial, draws, config.seed + 2) if dose.arm == "steered" else math.nan
         out.append(
             DoseRow(
@@ -212,7 +212,7 @@ def _dose_rows(
 
 def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:
     """Return the share of label shuffles within queries that changes in rating follow as closely, either way."""
-    observed = stats.within_r(moved[:, None], trial.labels, trial.groups)
-    mixed = controls.shuffle_ratings(trial.labels[:, 0], trial.groups, draws=draws, seed=seed)
-    null = agreement.draws(moved[None, :, None], mixed[:, :, None], trial.groups)
+    observed = stats.within_r(moved[:, None], trial.labels, trial.on.groups)
+    mixed = controls.shuffle_ratings(trial.labels[:, 0], trial.on.groups, draws=draws, seed=seed)
+    null = agreement.draws(moved[None, :, None], mixed[:, :, None], trial.on.groups)
     return float(stats.permutation_p(np.abs(observed), np.abs(null))[0])

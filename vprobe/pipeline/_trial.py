@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +20,38 @@ from vprobe.pipeline._common import NULL_ARMS, check_choices
 from vprobe.pipeline._lookup import direction, picked_site
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._study import Study
-from vprobe.types import Benchmark, Direction, Prompt, Seen, Site, SiteNorm, SitePick, Steering
+from vprobe.types import Benchmark, Direction, Item, Prompt, Seen, Site, SiteNorm, SitePick, Steering
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Items a vector is tried on, and the samples it may be fitted on: none of a query that is tried.
+
+    Args:
+        train: Samples of the run to fit on.
+        held_out: True when the items tried are of the run's own benchmark, so that some queries had to be left out.
+        asked: The prompts.
+        item_ids: Items in the order of their first prompt.
+        groups: The query of each item.
+        items: The items themselves.
+    """
+
+    train: np.ndarray
+    held_out: bool
+    asked: Asked
+    item_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    items: tuple[Item, ...]
+
+    def labels_of(self, values: Sequence[str]) -> Float[np.ndarray, "item value"]:
+        """Return the items' labels of some values, NaN where there is none."""
+        return np.array([[item.loading(value) for value in values] for item in self.items])
+
+
+_EFFECTS: Mapping[str, Literal["marginal", "partial"]] = {"partial": "partial", "covariance": "marginal"}
+"""Of the methods that may stand beside the one a run was probed with."""
+Vectors = Mapping[str, Direction]
+"""Vectors by value."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +62,17 @@ class Trial:
     shuffled: tuple[Direction, ...]
     random: tuple[Direction, ...]
     unit: float
-    asked: Asked
-    item_ids: tuple[str, ...]
-    groups: tuple[str, ...]
+    on: Tried
     labels: Float[np.ndarray, "sample value"]
 
 
-def prepare(
-    folder: Path, config: RunConfig, known: Study, value: str, backend: Backend, found: Sequence[Benchmark]
-) -> Trial:
-    """Fit the vector and its nulls on the training queries of fold 0, and choose test queries to try them on."""
+def tried(config: RunConfig, known: Study, found: Sequence[Benchmark], backend: Backend) -> Tried:
+    """Choose the items to try vectors on: the test queries of fold 0 of the run's own benchmark, or another's all.
+
+    Raises:
+        InputError: The run's benchmark together with another.
+        ModelError: Nothing fits the model's context.
+    """
     items, fold = known.keyed, known.folds[0]
     same = [one for one in found if one.name in items.benchmark.name.split("+")]
     if same and len(same) != len(found):
@@ -47,41 +80,81 @@ def prepare(
             "benchmarks of this run beside others", where="--benchmark", do="sweep one benchmark at a time"
         )
     train = fold.train if same else np.arange(len(items.item_ids))
-    site = Site.parse(config.steer_site) if config.steer_site else Site.parse(_site(folder, config, value, bool(same)))
-    x = known.acts.at(site)[train].astype(np.float64)
-    groups = tuple(items.groups[i] for i in train)
-    mixed = controls.shuffle_labels(items.y[train], groups, draws=config.null_draws, seed=config.seed)
-    columns, k = controls.stack(items.y[train], mixed), len(items.values)
-    fitted = directions.fit(x, columns, groups, method=config.steer_method, seed=config.seed, block=k)
-    vectors = fitted[items.values.index(value) :: k]
-    drawn = controls.matched_directions(x, groups, draws=config.null_draws, seed=config.seed)
-    unit = next(row.norm for row in store.load_rows(folder, "norms", SiteNorm) if row.site == str(site))
-    made = direction(folder, value, site=str(site), method=config.steer_method)
-
-    ids = tuple(known.acts.sample_ids[i] for i in train)
-    on, seen = hashlib.sha256("\n".join(ids).encode()).hexdigest(), Seen.of(ids, groups, x)
-
-    def vector(v: np.ndarray, method: str) -> Direction:
-        return dataclasses.replace(
-            made, vector=v.astype(np.float32), method=method, role="write", unit=unit, fitted_on=on, seen=seen
-        )
-
-    tried = _held_out_items(items.item_ids, items.groups, fold.test) if same else None
-    prompts_asked = _limited(ask(found, config.steer_versions, items=tried), config.steer_limit)
-    asked = fitting(backend, prompts_asked, config.too_long, "steer")
-    item_ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked.prompts))
+    wanted = _held_out_items(items.item_ids, items.groups, fold.test) if same else None
+    limited = _limited(ask(found, config.steer_versions, items=wanted), config.steer_limit)
+    asked = fitting(backend, limited, config.too_long, "steer")
+    ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked.prompts))
     by_id = {item.id: item for one in found for item in one.items}
-    labels = np.array([[by_id[item].loading(value)] for item in item_ids])
-    return Trial(
-        vector(vectors[0], config.steer_method),
-        tuple(vector(v, "shuffled") for v in _wanted(config, "shuffled", vectors[1:])),
-        tuple(vector(v, "random") for v in _wanted(config, "random", drawn)),
-        unit,
-        asked,
-        item_ids,
-        tuple(by_id[item].group for item in item_ids),
-        labels,
-    )
+    mine = tuple(by_id[item] for item in ids)
+    return Tried(train, bool(same), asked, ids, tuple(item.group for item in mine), mine)
+
+
+def fit_vectors(
+    folder: Path, config: RunConfig, known: Study, values: Sequence[str], method: str, on: Tried
+) -> dict[str, Direction]:
+    """Fit each value's vector on the samples it may see, at the site asked for or the one inner folds picked.
+
+    Raises:
+        InputError: A site the run did not record, or a value without a direction there.
+    """
+    at = {value: _site(folder, config, value, on.held_out) for value in values}
+    out: dict[str, Direction] = {}
+    for site in dict.fromkeys(at.values()):
+        fit = _Fit(folder, config, known, on, Site.parse(site))
+        vectors = directions.fit(
+            fit.x, fit.y, fit.groups, method=method, seed=config.seed, block=len(known.keyed.values)
+        )
+        mine = [value for value in values if at[value] == site]
+        out |= {one: fit.direction(one, vectors[known.keyed.values.index(one)], method) for one in mine}
+    return {value: out[value] for value in values}
+
+
+class _Fit:
+    """What one fit needs at one site."""
+
+    def __init__(self, folder: Path, config: RunConfig, known: Study, on: Tried, site: Site) -> None:
+        items = known.keyed
+        self._folder, self._config, self.site = folder, config, site
+        self.x = known.acts.at(site)[on.train].astype(np.float64)
+        self.y = items.y[on.train]
+        self.groups = tuple(items.groups[i] for i in on.train)
+        ids = tuple(known.acts.sample_ids[i] for i in on.train)
+        self._on, self._seen = hashlib.sha256("\n".join(ids).encode()).hexdigest(), Seen.of(ids, self.groups, self.x)
+        self.unit = next(row.norm for row in store.load_rows(folder, "norms", SiteNorm) if row.site == str(site))
+
+    def direction(self, value: str, vector: np.ndarray, method: str, *, called: str = "") -> Direction:
+        """Return a vector as a direction to write with."""
+        made = direction(self._folder, value, site=str(self.site), method=self._config.steer_method)
+        if not np.isfinite(vector).all():
+            raise InputError(
+                f"no {method} direction of {value} at {self.site}", where="steering", do="see vprobe probe"
+            )
+        return dataclasses.replace(
+            made, vector=vector.astype(np.float32), method=called or method.replace("_", "-"), role="write",
+            effect=_EFFECTS.get(method, made.effect),
+            unit=self.unit, fitted_on=self._on, seen=self._seen,
+        )  # fmt: skip
+
+
+def prepare(
+    folder: Path, config: RunConfig, known: Study, value: str, backend: Backend, found: Sequence[Benchmark]
+) -> Trial:
+    """Fit the vector and its nulls on the training queries of fold 0, and choose test queries to try them on."""
+    on = tried(config, known, found, backend)
+    items = known.keyed
+    fit = _Fit(folder, config, known, on, Site.parse(_site(folder, config, value, on.held_out)))
+    mixed = controls.shuffle_labels(fit.y, fit.groups, draws=config.null_draws, seed=config.seed)
+    columns, k = controls.stack(fit.y, mixed), len(items.values)
+    fitted = directions.fit(fit.x, columns, fit.groups, method=config.steer_method, seed=config.seed, block=k)
+    vectors = fitted[items.values.index(value) :: k]
+    drawn = controls.matched_directions(fit.x, fit.groups, draws=config.null_draws, seed=config.seed)
+
+    def named(arm: str, some: np.ndarray) -> tuple[Direction, ...]:
+        return tuple(fit.direction(value, v, config.steer_method, called=arm) for v in _wanted(config, arm, some))
+
+    target = fit.direction(value, vectors[0], config.steer_method, called=config.steer_method)
+    shuffled, random = named("shuffled", vectors[1:]), named("random", drawn)
+    return Trial(target, shuffled, random, fit.unit, on, on.labels_of((value,)))
 
 
 def _wanted(config: RunConfig, arm: str, vectors: np.ndarray) -> list[np.ndarray]:
@@ -96,6 +169,8 @@ def _wanted(config: RunConfig, arm: str, vectors: np.ndarray) -> list[np.ndarray
 
 def _site(folder: Path, config: RunConfig, value: str, held_out: bool) -> str:
     """Return the site picked without fold 0 when its queries are what is tried, else the one picked most often."""
+    if config.steer_site:
+        return config.steer_site
     method = config.steer_method.replace("_", "-")
     picks = [p for p in store.load_rows(folder, "picks", SitePick) if (p.value, p.method, p.fold) == (value, method, 0)]
     return picks[0].site if held_out and picks and picks[0].site else picked_site(folder, value, method)
@@ -114,14 +189,14 @@ def _limited(asked: Sequence[Prompt], limit: int) -> tuple[Prompt, ...]:
 
 def rated(
     config: RunConfig,
-    trial: Trial,
+    on: Tried,
     backend: Backend,
     arms: Sequence[tuple[Steering, ...]],
     progress: Callable[[int, int], None],
 ) -> list[scores.Behavior]:
     """Return the ratings under every dose; what no dose changes is run once."""
-    asked, budget = trial.asked, config.batch_tokens or None
+    asked, budget = on.asked, config.batch_tokens or None
     answered = responses.collect_arms(
         backend, asked.prompts, arms, answers=asked.answers, batch_tokens=budget, progress=progress
     )
-    return [scores.rate(one, trial.item_ids) for one in answered]
+    return [scores.rate(one, on.item_ids) for one in answered]

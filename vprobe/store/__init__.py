@@ -52,6 +52,7 @@ __all__ = [
 OF_STAGE = (
     ("probe", ("directions", "scores", "picks", "map", "agreement")),
     ("agree", ("profile",)),
+    ("matrix", ("dose_response", "effects", "specificity")),
     ("steer", ("steering",)),
     ("personas", ("conditions",)),
     ("claims", ("claims",)),

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
+from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
+from vprobe.types._effects import EffectRow, ResponseRow, SpecificityRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
+from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
 from vprobe.types._rows import (
     ClaimRow,
@@ -48,12 +51,15 @@ __all__ = [
     "Agreement",
     "AnswerTable",
     "Answers",
+    "BaselineRow",
     "Benchmark",
     "ClaimRow",
     "ConditionRow",
     "Count",
     "Direction",
     "DoseRow",
+    "EffectRow",
+    "EmbeddingRow",
     "Fold",
     "Gate",
     "Generation",
@@ -65,28 +71,35 @@ __all__ = [
     "MapPoint",
     "Mark",
     "Message",
+    "MethodRow",
     "ModelInfo",
     "Operation",
     "Option",
+    "PatternRow",
     "Probe",
     "ProfileRow",
     "Prompt",
     "Reliability",
     "Response",
+    "ResponseRow",
     "RunInfo",
     "ScaleRow",
     "ScoreRow",
     "Scores",
+    "SearchRow",
     "Seen",
     "Site",
     "SiteNorm",
     "SitePick",
     "Span",
+    "SpecificityRow",
     "Steered",
     "Steering",
     "Template",
     "Tokens",
+    "TraitPairRow",
     "TruthRow",
+    "ValidityRow",
     "from_token",
     "frozen_array",
     "per_row",

@@ -1,0 +1,71 @@
+"""`vprobe steer matrix` on the planted model: effects of ten values at once, their rows, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vprobe import backends, organism, pipeline, store
+from vprobe.cli import effects as command
+from vprobe.config import RunConfig
+from vprobe.errors import VprobeError
+from vprobe.types import EffectRow, ResponseRow, SpecificityRow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("matrix") / "run"
+    config = RunConfig(
+        model=str(organism.load()), benchmark=("planted",), out=str(folder), sites=("resid_post:1",), draws=19,
+        method=("partial",), map=False, device="cpu", steer_method="partial", steer_versions=("v1",),
+        steer_positions="response", strengths=(-0.03, 0.0, 0.03), steer_limit=8,
+        steer_value=("power", "benevolence", "tradition"),
+    )  # fmt: skip
+    backend = backends.load(config.model, device="cpu")
+    pipeline.extract(config, backend=backend)
+    pipeline.probe(folder, config)
+    pipeline.steer_matrix(folder, config, backend=backend)
+    return folder
+
+
+def test_each_value_moves_itself_most(run: Path) -> None:
+    cells = store.load_rows(run, "effects", EffectRow)
+    unique = {(r.target, r.measured): r.effect for r in cells if (r.method, r.kind) == ("partial", "unique")}
+    assert len(cells) == 3 * 3 * 2 * 2 and len(unique) == 9
+    for target in ("power", "benevolence", "tradition"):
+        own = unique[target, target]
+        assert own > 5
+        assert all(abs(unique[target, other]) < own / 2 for _, other in unique if other != target)
+
+
+def test_doses_keep_their_order_and_rows_say_what_was_done(run: Path) -> None:
+    rows = store.load_rows(run, "dose_response", ResponseRow)
+    assert {r.method for r in rows} == {"partial", "covariance"} and len(rows) == 6
+    for row in rows:
+        assert row.rho == pytest.approx(1.0) and row.slope > 0 and row.anti < 0.35
+        assert (row.positions, row.site) == ("response", "resid_post.1") and row.unit > 0
+        assert row.n_items + row.n_unscored == 40
+    specific = store.load_rows(run, "specificity", SpecificityRow)
+    assert len(specific) == 12 and all(0 <= r.low <= r.high and r.others < r.own for r in specific)
+
+
+def test_leaks_are_not_negative_and_missing_on_the_diagonal(run: Path) -> None:
+    for row in store.load_rows(run, "effects", EffectRow):
+        assert np.isnan(row.leak) == (row.target == row.measured)
+        assert row.target == row.measured or row.leak >= 0
+
+
+def test_the_tables_are_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command._responses(run)
+    command._matrix(run)
+    command._specificity(run)
+    said = capsys.readouterr().out
+    assert "Benevolence" in said and "items against" in said and "circle g" in said
+
+
+def test_new_directions_take_the_effects_away(run: Path) -> None:
+    store.drop(run, ("matrix",))
+    assert not store.has(run, "effects") and not store.has(run, "specificity")
+    with pytest.raises(VprobeError):
+        pipeline.steer_matrix(run, RunConfig(model=str(organism.load()), benchmark=("planted",), steer_value=("pwr",)))

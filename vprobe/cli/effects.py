@@ -1,0 +1,105 @@
+"""`vprobe steer matrix`: what steering each value moves beside it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show
+
+NEAR = 5
+"""Characters of a value's name over a column."""
+
+
+def matrix(
+    model: o.Model = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    values: o.SteerValues = None,
+    strengths: o.Strengths = None,
+    benchmark: o.Bench = None,
+    versions: o.SteerVersions = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    limit: o.SteerLimit = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Steer every value at every strength and measure all of them: dose-response, effect matrix, specificity."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
+            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
+            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_limit": limit, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
+            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
+            "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.steer_matrix(folder, config, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        _responses(folder)
+        _matrix(folder)
+        _specificity(folder)
+
+
+def _responses(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import ResponseRow
+
+    rows = [
+        (values.title(r.value), r.method, r.site, show.number(r.slope, 3), f"{r.low:.3f} .. {r.high:.3f}",
+         f"{r.anti:.0%} ({r.anti_low:.0%} .. {r.anti_high:.0%})", show.number(r.rho), show.number(r.trend_p, 4),
+         show.number(r.saturation), show.number(r.mean_shift, 3), str(r.n_items))
+        for r in store.load_rows(folder, "dose_response", ResponseRow)
+    ]  # fmt: skip
+    heads = ("value", "method", "site", "slope", "95 % interval", "items against", "rho", "trend p", "saturates")
+    heads += ("shift", "n")
+    show.table("dose-response: points per unit of strength the way of the item's label; shift is yes-bias", heads, rows)
+
+
+def _matrix(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import EffectRow
+
+    found = store.load_rows(folder, "effects", EffectRow)
+    for method, kind in dict.fromkeys((r.method, r.kind) for r in found if r.kind == "unique"):
+        mine = [r for r in found if (r.method, r.kind) == (method, kind)]
+        names = list(dict.fromkeys(r.target for r in mine))
+        cell = {(r.target, r.measured): r.effect for r in mine}
+        rows = [(values.title(t), *(show.number(cell[t, m], 2) for m in names)) for t in names]
+        heads = ("steered", *(values.title(m)[:NEAR] for m in names))
+        show.table(f"effect on each value, points per unit of strength and SD of label ({method} vectors)", heads, rows)
+
+
+def _specificity(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import SpecificityRow
+
+    rows = [
+        (values.title(r.target), r.method, r.kind, show.number(r.own, 3), show.number(r.others, 3),
+         "n/a" if math.isnan(r.ratio) else f"{r.ratio:.1%} ({r.low:.1%} .. {r.high:.1%})", show.number(r.uniform, 3),
+         show.number(r.gain, 3), show.number(r.displacement, 0), show.number(r.leakage, 3), show.number(r.r2),
+         str(r.n_items))
+        for r in store.load_rows(folder, "specificity", SpecificityRow)
+    ]  # fmt: skip
+    heads = ("steered", "method", "labels", "own", "others", "others / own", "lift c", "circle g", "degrees off")
+    heads += ("leak e", "R2", "n")
+    show.table("specificity: effect on the target, and on the others as lift + circle + leakage", heads, rows)

@@ -1,0 +1,190 @@
+"""The effect matrix: every value steered at every strength, marginal and unique vectors side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import effects, steering, store
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
+from vprobe.pipeline._lookup import as_probed, direction
+from vprobe.pipeline._steer import steered_values
+from vprobe.pipeline._study import study
+from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
+from vprobe.types import Direction, EffectRow, ResponseRow, SpecificityRow, Steering
+from vprobe.values import HUMAN_COVARIANCE, SCHWARTZ
+
+KINDS = ("marginal", "unique")
+KEYED = 0.5
+"""Share of the items, those that express a value most, whose slopes say whether they go its way."""
+BESIDE = {"marginal": "partial", "partial": "covariance"}
+"""Method shown beside the one asked for: a unique one beside a marginal one, and the other way round."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """Ratings of the tried items under each value's vector: (target, dose, item), doses in order, 0 among them."""
+
+    ratings: Float[np.ndarray, "target dose item"]
+    doses: Float[np.ndarray, " dose"]
+    labels: Float[np.ndarray, "item measured"]
+    groups: tuple[str, ...]
+    scale: tuple[float, float]
+
+    @property
+    def slopes(self) -> Float[np.ndarray, "target item"]:
+        """Change of every item's rating per unit of strength."""
+        return np.stack([effects.item_slopes(one, self.doses) for one in self.ratings])
+
+
+def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
+    """Steer every value at every strength on held-out items, and measure what moves beside the target.
+
+    Args:
+        folder: A run with activations and directions.
+        config: Model, values, strengths, versions, method, site, positions and seed.
+        backend: A model already loaded.
+        tell: Called with (stage, done, total).
+
+    Raises:
+        VprobeError: A run of another model, an unknown value or site, or nothing that fits the model's context.
+    """
+    known = study(folder, as_probed(folder, config))
+    values = steered_values(folder, config, known)
+    found = load_benchmarks(config)
+    backend = backend or load_backend(config)
+    items = tried(config, known, found, backend)
+    told: list[ResponseRow] = []
+    cells: list[EffectRow] = []
+    specific: list[SpecificityRow] = []
+    methods = _methods(folder, config, values[0])
+    with store.timed(folder, "matrix", device=backend.device):
+        for method in methods:
+            vectors = fit_vectors(folder, config, known, values, method, items)
+            moved = _moved(config, vectors, items, values, backend, partial(tell, f"steer with {method}"))
+            told += _responses(config, vectors, moved, values, method)
+            leaks = _leaks(moved)
+            for kind in KINDS:
+                matrix = effects.effect_matrix(moved.slopes, moved.labels, moved.groups, kind=kind, seed=config.seed)
+                cells += _cells(matrix, moved, values, method, leaks)
+                specific += _specific(matrix, values, method)
+        store.save_rows(folder, "dose_response", told, ResponseRow)
+        store.save_rows(folder, "effects", cells, EffectRow)
+        store.save_rows(folder, "specificity", specific, SpecificityRow)
+        store.save_info(folder, info("matrix", config, backend.info, found, items.asked.counts), "matrix")
+    facts = (
+        ("values", ", ".join(values)), ("methods", ", ".join(methods)), ("doses", len(_doses(config))),
+        ("items", len(items.item_ids)),
+    )  # fmt: skip
+    return Stage("steer matrix", folder, facts, tuple(items.asked.counts))
+
+
+def _methods(folder: Path, config: RunConfig, value: str) -> tuple[str, ...]:
+    """Return the method asked for, and one of the other kind to stand beside it."""
+    made = direction(folder, value, site=config.steer_site, method=config.steer_method)
+    return config.steer_method.replace("-", "_"), BESIDE[made.effect]
+
+
+def _doses(config: RunConfig) -> Float[np.ndarray, " dose"]:
+    return np.array(sorted({0.0, *map(float, config.strengths)}))
+
+
+def _moved(
+    config: RunConfig,
+    vectors: Vectors,
+    items: Tried,
+    values: Sequence[str],
+    backend: Backend,
+    progress: Callable[[int, int], None],
+) -> _Moved:
+    doses = _doses(config)
+    add = steering.load("add")
+
+    def arm(vector: Direction, dose: float) -> tuple[Steering, ...]:
+        return (Steering(add, vector, dose * vector.unit, config.steer_positions),) if dose else ()
+
+    arms = [arm(vectors[value], dose) for value in values for dose in doses]
+    answered = rated(config, items, backend, arms, progress)
+    ratings = np.stack([one.expected for one in answered]).reshape(len(values), len(doses), -1)
+    points = [rating for answers in items.asked.answers for rating in answers.ratings]
+    return _Moved(ratings, doses, items.labels_of(values), items.groups, (min(points), max(points)))
+
+
+def _responses(
+    config: RunConfig, vectors: Vectors, moved: _Moved, values: tuple[str, ...], method: str
+) -> list[ResponseRow]:
+    out = []
+    for row, value in enumerate(values):
+        one = effects.dose_response(
+            moved.ratings[row], moved.doses, moved.labels[:, row], moved.groups, seed=config.seed, keyed=KEYED
+        )
+        vector = vectors[value]
+        out.append(
+            ResponseRow(
+                value, method, str(vector.site), config.steer_positions, vector.unit, one.slope, one.low, one.high,
+                one.sd, one.anti, one.anti_low, one.anti_high, one.rho, one.trend, one.trend_p, one.asymmetry,
+                one.saturation, float(np.nanmean(moved.slopes[row])), one.n_items, one.n_unscored,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _leaks(moved: _Moved) -> dict[str, np.ndarray]:
+    base = moved.ratings[0, int(np.flatnonzero(moved.doses == 0)[0])]
+    found = effects.acceptance(base, moved.ratings[:, -1], moved.labels, low=moved.scale[0], high=moved.scale[1])
+    return effects.leakage(found)
+
+
+def _cells(
+    matrix: effects.Matrix, moved: _Moved, values: tuple[str, ...], method: str, leaks: dict[str, np.ndarray]
+) -> list[EffectRow]:
+    among = effects.effect_matrix(moved.labels.T, moved.labels, moved.groups, kind="marginal", seed=0, resamples=1)
+    own = np.diagonal(among.effect)
+    excess = effects.excess(
+        matrix.effect, (among.effect / own[:, None]) if matrix.kind == "marginal" else np.eye(len(own))
+    )
+    human = effects.excess(matrix.effect, _human(values))
+    return [
+        EffectRow(
+            target, measured, method, matrix.kind, float(matrix.effect[i, j]), float(matrix.low[i, j]),
+            float(matrix.high[i, j]), float(excess[i, j]), float(human[i, j]), float(leaks["raw"][i, j]),
+            float(leaks["gain"][i, j]), float(leaks["headroom"][i, j]), float(leaks["relative"][i, j]),
+            matrix.n_items, matrix.n_unscored,
+        )
+        for i, target in enumerate(values)
+        for j, measured in enumerate(values)
+    ]  # fmt: skip
+
+
+def _human(values: Sequence[str]) -> Float[np.ndarray, "value value"]:
+    """Return correlations of values among people; NaN where there are none."""
+    covariance = np.array(HUMAN_COVARIANCE)
+    spread = np.sqrt(np.diagonal(covariance))
+    r = covariance / spread[:, None] / spread
+    place = [SCHWARTZ.index(value) if value in SCHWARTZ else -1 for value in values]
+    return np.array([[r[i, j] if i >= 0 and j >= 0 else np.nan for j in place] for i in place])
+
+
+def _specific(matrix: effects.Matrix, values: tuple[str, ...], method: str) -> list[SpecificityRow]:
+    ratio = effects.selectivity(matrix.effect)
+    draws = effects.selectivity(matrix.draws)
+    with np.errstate(all="ignore"):
+        low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+    out = []
+    for row, value in enumerate(values):
+        fit = effects.circle_fit(matrix.effect[row], value, values)
+        own = float(matrix.effect[row, row])
+        out.append(
+            SpecificityRow(
+                value, method, matrix.kind, own, float(ratio[row] * abs(own)), float(ratio[row]), float(low[row]),
+                float(high[row]), fit.uniform, fit.gain, fit.displacement, fit.leakage, fit.r2, matrix.n_items,
+            )
+        )  # fmt: skip
+    return out
