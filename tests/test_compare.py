@@ -172,6 +172,29 @@ def test_one_sort_can_be_chosen_from_many_and_a_wrong_choice_lists_what_there_is
         compare.choose(both, readout="words")
 
 
+def test_scales_of_several_units_are_compared_one_at_a_time(tmp_path: Path) -> None:
+    facts = [ModelFacts(f"{f}{s}", f, s) for f in "abc" for s in (1.0, 8.0)]
+    rows = [row(one.model, scale, len(one.model) + one.size, instrument="svo", family="svo", unit=unit)
+            for one in facts for scale, unit in (("angle", "degrees"), ("transitive", "share"))]  # fmt: skip
+    with pytest.raises(InputError, match=r"several sorts, unit[\s\S]*choose one scale"):
+        compare.models(rows, facts)
+    found = compare.models(compare.choose(rows, family="svo", scale="angle"), facts)
+    assert found.table.values == ("angle",) and found.table.unit == "degrees"
+    assert compared_page.write(found, tmp_path).is_file()
+    with pytest.raises(InputError, match="did you mean 'angle'"):
+        compare.choose(rows, scale="angel")
+
+
+def test_findings_are_judged_alone_and_corrected_beside_it() -> None:
+    found = findings(compare.profiles(*made(seed=9, noise=0.05)))
+    known = [one for one in found if math.isfinite(one.p)]
+    assert [one.p_holm for one in known] == pytest.approx(holm([one.p for one in known]))
+    assert all(one.p_holm >= one.p for one in known) and all(one.stands == (one.p <= 0.05) for one in found[2:])
+    page = compared.sections(compare.models(*made(seed=9, noise=0.05)))
+    (part,) = (one for one in page if one.key == "findings")
+    assert "by itself" in part.reads and "p, all findings" in " ".join(part.grids[0].head)
+
+
 def test_one_model_alone_or_a_scale_scored_twice_is_refused() -> None:
     rows, facts = made(seed=0)
     with pytest.raises(InputError, match="scores of 1 model"):
@@ -322,8 +345,7 @@ def test_families_without_any_difference_give_no_p() -> None:
 
 
 def test_holm_multiplies_and_never_reorders_and_leaves_out_what_does_not_exist() -> None:
-    known = mean(np.array([1.0, 2.0, 3.5]), list("abc"))
-    p = holm([replace(known, p=one) for one in (0.01, NAN, 0.04, 0.03)])
+    p = holm((0.01, NAN, 0.04, 0.03))
     assert p[0] == pytest.approx(0.03) and math.isnan(p[1]) and p[2:] == pytest.approx((0.06, 0.06))
 
 

@@ -28,6 +28,9 @@ def compare(
     kind: Annotated[str, typer.Option("--kind", help="rating, self_report, generation or choice.")] = "",
     rule: Annotated[str, typer.Option("--rule", help="Scoring rule.")] = "",
     readout: Annotated[str, typer.Option("--readout", help="'option probabilities' or 'its words'.")] = "",
+    scale: Annotated[
+        str, typer.Option("--scale", help="One scale alone, such as svo's angle; all of the family when left out.")
+    ] = "",
     targets: Annotated[
         Path | None, typer.Option("--targets", help="CSV of published scores to compare with.", show_default=False)
     ] = None,
@@ -46,7 +49,7 @@ def compare(
 
     found = pipeline.compare(
         tuple(runs or ()), answers=answers, benchmark=benchmark, facts=facts, family=family, kind=kind, rule=rule,
-        readout=readout, targets=targets, data=data, out=out,
+        readout=readout, scale=scale, targets=targets, data=data, out=out,
     )  # fmt: skip
     if as_json:
         parts = {name: [dataclasses.asdict(row) for row in getattr(found.made, name)]

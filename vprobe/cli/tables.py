@@ -158,14 +158,16 @@ def compared(found: Any) -> None:
         for row in made.effects
     ]  # fmt: skip
     show.table("change of a score with size and stage, families the units", heads, rows)
-    heads = ("finding", "", "estimate", "95 % interval", "p", "models", "families", "note")
+    heads = ("finding", "", "estimate", "95 % interval", "p", "p Holm", "models", "families", "note")
     told = [
         (row.finding, "stands" if row.stands else "does not stand", number(row.estimate, 3),
-         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), str(row.n_models), str(row.n_families),
-         row.reason)
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3), str(row.n_models),
+         str(row.n_families), row.reason)
         for row in made.findings
     ]  # fmt: skip
-    show.table("published findings on these models, each at .05 by itself", heads, told)
+    show.table(
+        "published findings on these models, each at .05 by itself; p Holm allows for testing all of them", heads, told
+    )
     for row in made.likeness:
         show.line(f"profiles of {row.pairs}: median r {number(row.median_r)}, with the generic profile held constant "
                   f"{number(row.median_r_own)} ({row.n} pairs)")  # fmt: skip

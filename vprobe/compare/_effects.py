@@ -102,5 +102,5 @@ def _rows(table: Profiles, contrast: str, unit: str, fit: Fit) -> tuple[EffectRo
             value, contrast, unit, one.estimate, one.low, one.high, one.p, p, one.n_models, one.n_families,
             one.n_matched, one.reason,
         )
-        for value, one, p in zip(table.values, found, holm(found), strict=True)
+        for value, one, p in zip(table.values, found, holm([one.p for one in found]), strict=True)
     )  # fmt: skip

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 FEWEST = 3
 """Families below which there is no estimate: with two, t has one degree of freedom and must exceed 12.7."""
@@ -160,16 +161,16 @@ def over(own: Sequence[Own], needs: str) -> Estimate:
     return Estimate(centre, float(ends.low), float(ends.high), float(test.pvalue), n_models, n, "", matched)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def holm(found: Sequence[Estimate]) -> tuple[float, ...]:
-    """Return the p values corrected for being several; those that do not exist are not counted.
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """Return p values corrected for being several; those that do not exist stay NaN and are not counted.
 
     Source: Holm (1979), Scand. J. Statist. 6, 65-70.
     """
-    p = np.array([one.p for one in found], dtype=np.float64)
-    order = np.argsort(p)[: int(np.isfinite(p).sum())]
-    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    p[order] = np.minimum(steps, 1.0)
-    return tuple(p.tolist())
+    out = np.array(p, dtype=np.float64)
+    known = np.isfinite(out)
+    if known.any():
+        out[known] = multipletests(out[known], method="holm")[1]
+    return tuple(out.tolist())
 
 
 def negative(found: Estimate) -> Estimate:

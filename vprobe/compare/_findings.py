@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from scipy import stats as scipy_stats
 
 from vprobe import values as words
 from vprobe.compare._effects import PER_DOUBLING, size_slope, stage_difference
-from vprobe.compare._families import Estimate, mean, negative
+from vprobe.compare._families import Estimate, holm, mean, negative
 from vprobe.compare._table import Profiles
 
 ALPHA = 0.05
@@ -31,10 +32,12 @@ class FindingRow:
         estimate: That number; NaN where it cannot be estimated.
         low: Lower end of the 95 % interval over families.
         high: Upper end.
-        p: Two-sided, of this finding alone: each was predicted, so they are not corrected for being several.
+        p: Two-sided, of this finding alone.
+        p_holm: The same, corrected for the findings tested here together; see `stands`.
         n_models: Models it rests on.
         n_families: Families they are from.
-        stands: The estimate is above zero with p of .05 or less.
+        stands: The estimate is above zero with p of .05 or less, by itself: each finding was predicted by its source.
+            Where one is picked out of these after looking, `p_holm` is the one to read.
         reason: Why it does not stand, or what to know where it does; may be empty.
     """
 
@@ -46,6 +49,7 @@ class FindingRow:
     low: float
     high: float
     p: float
+    p_holm: float
     n_models: int
     n_families: int
     stands: bool
@@ -61,11 +65,12 @@ def findings(table: Profiles) -> tuple[FindingRow, ...]:
     Args:
         table: The scores.
     """
+    found: tuple[FindingRow, ...] = ()
     if set(words.SCHWARTZ) == set(table.values):
-        return _value_portrait(table)
+        found = _value_portrait(table)
     if set(words.VALUELEX) == set(table.values):
-        return _valuelex(table)
-    return ()
+        found = _valuelex(table)
+    return tuple(replace(row, p_holm=p) for row, p in zip(found, holm([row.p for row in found]), strict=True))
 
 
 def _value_portrait(table: Profiles) -> tuple[FindingRow, ...]:
@@ -126,7 +131,7 @@ def _row(finding: str, source: str, statistic: str, unit: str, found: Estimate, 
     if stages and larger and not found.reason:
         reasons.append(f"models of unlike or unknown size were compared in {larger} of {found.n_families} families")
     return FindingRow(
-        finding, source, statistic, unit, found.estimate, found.low, found.high, found.p, found.n_models,
+        finding, source, statistic, unit, found.estimate, found.low, found.high, found.p, math.nan, found.n_models,
         found.n_families, bool(above and clear), "; ".join(one for one in reasons if one),
     )  # fmt: skip
 

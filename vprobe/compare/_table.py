@@ -79,8 +79,9 @@ def choose(
     kind: str = "",
     rule: str = "",
     readout: str = "",
+    scale: str = "",
 ) -> tuple[ScaleRow, ...]:
-    """Keep the scores of one instrument, family of scales, kind, rule or read-out.
+    """Keep the scores of one instrument, family of scales, kind, rule, read-out or scale.
 
     Args:
         rows: Scores, of any sort.
@@ -89,6 +90,7 @@ def choose(
         kind: Such as "rating".
         rule: Such as "released".
         readout: Such as "its words".
+        scale: Such as "angle", where the scales of a family have different units.
 
     Raises:
         InputError: No such scores; what there is instead is listed.
@@ -96,6 +98,7 @@ def choose(
     kept = tuple(rows)
     wanted = (
         ("instrument", instrument), ("family", family), ("kind", kind), ("rule", rule), ("readout", readout),
+        ("scale", scale),
     )  # fmt: skip
     for name, word in wanted:
         if word:
@@ -203,5 +206,5 @@ def _one_sort(rows: Sequence[ScaleRow]) -> None:
                 f"scores of several sorts, {name}: {', '.join(there)}",
                 where="scores to compare",
                 expected=f"one {name}: scores of different sorts have different meanings",
-                do=f"choose one {name}",
+                do="choose one scale" if name == "unit" else f"choose one {name}",
             )

@@ -32,6 +32,7 @@ def compare(
     kind: str = "",
     rule: str = "",
     readout: str = "",
+    scale: str = "",
     targets: Path | None = None,
     data: Path | None = None,
     out: Path | None = None,
@@ -47,6 +48,7 @@ def compare(
         kind: Kind of score.
         rule: Scoring rule.
         readout: Where answers were read.
+        scale: One scale alone; all of the family when empty.
         targets: Published scores to compare with.
         data: The instrument's files; the user's cache when None.
         out: Folder for a page, its figure and its tables.
@@ -60,7 +62,8 @@ def compare(
         given = scoring.score(benchmark, scoring.read(benchmark, answers, folder=data), rule=rule, folder=data)
     else:
         given = tuple(row for run in runs for row in store.load_rows(run, "scales", ScaleRow))
-    rows = across.choose(given, instrument=benchmark, family=family, kind=kind, rule=rule, readout=readout)
+    rows = across.choose(given, instrument=benchmark, family=family, kind=kind, rule=rule, readout=readout,
+                         scale=scale)  # fmt: skip
     made = across.models(rows, across.read_facts(facts) if facts else ())
     beside = across.against(rows, across.read_scores(targets, like=rows[0])) if targets else ()
     return Compared(made, beside, compared_page.write(made, out) if out else None)

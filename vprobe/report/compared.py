@@ -129,12 +129,14 @@ def _models(table: Profiles) -> Grid:
 def _section_of_findings(found: Comparison) -> Section:
     reads = (
         "This shows whether findings published about language models hold for these. A finding stands when its number "
-        "is above zero with p of .05 or less; the interval counts families, not models."
+        "is above zero with p of .05 or less by itself, for each was predicted by its source; the interval counts "
+        "families, not models. Holm's p allows for testing all of them: read it when picking one out after looking."
     )
     if not found.findings:
         excuse = "No published finding speaks of these scales."
         return Section("findings", "Published findings", reads, excuse=excuse)
-    head = ("finding", "stands", ">estimate", f">95{SPACE}% interval", ">p", ">models", ">families", "what it is")
+    head = ("finding", "stands", ">estimate", f">95{SPACE}% interval", ">p", ">p, all findings", ">models", ">families",
+            "what it is")  # fmt: skip
     rows = tuple(_finding(row) for row in found.findings)
     sources = listing(tuple(dict.fromkeys(row.source for row in found.findings)))
     return Section("findings", "Published findings", reads, grids=(Grid(f"From {sources}", head, rows),))
@@ -144,7 +146,7 @@ def _finding(row: FindingRow) -> tuple[str, ...]:
     what = row.statistic if row.statistic.startswith(row.unit) else f"{row.statistic}, in {row.unit}"
     what = f"{what}; {row.reason}" if row.reason else what
     return (row.finding, "yes" if row.stands else "no", number(row.estimate), interval(row.low, row.high, unit=True),
-            chance(row.p), str(row.n_models), str(row.n_families), what)  # fmt: skip
+            chance(row.p), chance(row.p_holm), str(row.n_models), str(row.n_families), what)  # fmt: skip
 
 
 def _section_of_effects(key: str, title: str, what: str, rows: Sequence[EffectRow]) -> Section:
