@@ -262,8 +262,8 @@ def fold_centred(quick: bool) -> tuple[str, bool]:
 
 CHECKS = (
     ("criterion 1: difference in means",
-     "Diff-in-means mean cos over >=50 reps within .02 of theory at (d,n,||delta||)=(256,100,2):.530, (2048,260,3):.471, "
-     "(2048,520,3):.603, (4096,520,5):.665, isotropic and power-law.", difference_in_means),
+     "Diff-in-means mean cos over >=50 reps within .02 of theory at (d,n,||delta||)=(256,100,2):.530, "
+     "(2048,260,3):.471, (2048,520,3):.603, (4096,520,5):.665, isotropic and power-law.", difference_in_means),
     ("criterion 2: noisy labels",
      "Noisy continuous labels (d=2048,n=520): (D=4,rel=.3) cos .741+-.03, held-out r .519+-.02; (4,.1) .537/.287; "
      "(2,1) .710/.818.", noisy_labels),

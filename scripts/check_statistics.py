@@ -1,0 +1,155 @@
+"""Show that directions and statistics do what SCIENCE asks of them: one row per figure, with its target.
+
+Exits with 1 when a row is not ok; a row that was not run is not. `--quick` runs few repetitions and judges the rows it
+ran; `--only PART` runs the rows whose name contains PART (give it again for more). Official data and real models are
+taken from `--shared DIR`, else `shared` beside the checkout; official data from the user's data cache too. Without them
+their rows are not run. The probe sweep is timed by bench_probes.py in processes of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+HERE = Path(__file__).resolve().parent
+NOT_RUN = "not run"
+AGREEMENT = (
+    ("criterion 9: circle",
+     "Circle: random activations + jointly shuffled VP labels must give CI in .50-.70 (inheritance reproduced) while "
+     "the toolkit's corrected test rejects <=.065."),
+    ("criterion 10: RTHOR",
+     "RTHOR: rthor example CI .653/.486/.597, p .0167/.0333/.0167 exactly; 800 predictions for 10 values; human PVQ-21 "
+     "CI .665+-.001."),
+    ("criterion 11: ICC",
+     "ICC on Shrout-Fleiss: ICC(1,1)=.17,(2,1)=.29,(3,1)=.71,(1,4)=.44,(2,4)=.62,(3,4)=.91 [M]; CCC/BA/TOST/phi "
+     "against closed forms 1e-10."),
+    ("criterion 12: profiles",
+     "Profile test: unrelated smooth profiles (w=.7): naive >=.18 false positives (reference .23), toolkit <=.065."),
+    ("independent libraries",
+     "RTHOR, ICC (Shrout-Fleiss), CCC, TOST, Tucker against published or closed-form values and against an independent "
+     "library."),
+)  # fmt: skip
+"""Rows of statistics_agreement.py, listed as not run where that file is missing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
+
+    name: str
+    target: str
+    value: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are made together: their names and targets, and what makes them."""
+
+    rows: tuple[tuple[str, str], ...]
+    make: Callable[[bool], list[tuple[str, bool]]]
+
+
+def parts() -> list[Part]:
+    """List every row of the script, in the order of the criteria."""
+    found = []
+    for module in ("statistics_core", "statistics_agreement", "statistics_official"):
+        if importlib.util.find_spec(module) is None:
+            found += [Part((row,), absent) for row in AGREEMENT]
+            continue
+        for name, target, check in importlib.import_module(module).CHECKS:
+            found.append(Part(((name, target),), lambda quick, check=check: [check(quick)]))
+    bench = importlib.import_module("bench_probes")
+    return [*found, Part(tuple(bench.ROWS[:2]), sweep), Part(tuple(bench.ROWS[2:]), max_t)]
+
+
+def absent(quick: bool) -> list[tuple[str, bool]]:
+    return [(NOT_RUN, False)]
+
+
+def sweep(quick: bool) -> list[tuple[str, bool]]:
+    """Time the sweep beside the scikit-learn loop."""
+    return timed("Probe sweep", quick)
+
+
+def max_t(quick: bool) -> list[tuple[str, bool]]:
+    """Time the max-T null of the sweep, and take its memory."""
+    return timed("Max-T", quick)
+
+
+def timed(only: str, quick: bool) -> list[tuple[str, bool]]:
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "rows.json"
+        words = [sys.executable, str(HERE / "bench_probes.py"), "--only", only, "--json", str(out)]
+        done = subprocess.run([*words, *(["--quick"] if quick else [])], capture_output=True, text=True)
+        if not out.is_file():
+            raise RuntimeError(f"bench_probes: {done.stderr.strip()[-300:]}")
+        rows = json.loads(out.read_text(encoding="utf-8"))
+    return [(row["value"], row["ok"]) for row in rows if only in row["name"]]
+
+
+def judge(part: Part, quick: bool) -> list[Row]:
+    """Make the rows of one part; one that breaks is not ok, and the others still run."""
+    from statistics_official import Absent
+
+    begun, used = time.monotonic(), cpu_seconds()
+    try:
+        made = part.make(quick)
+    except Absent as error:
+        made = [(f"{NOT_RUN}: {error}", False)] * len(part.rows)
+    except Exception as error:
+        made = [(f"{type(error).__name__}: {error}", False)] * len(part.rows)
+    rows = [Row(*row, value, bool(ok)) for row, (value, ok) in zip(part.rows, made, strict=True)]
+    for row in rows:
+        print(f"{'ok ' if row.ok else 'NOT'} {row.name}: {row.value}  [{row.target}]", flush=True)
+    print(f"    {time.monotonic() - begun:.0f} s, {cpu_seconds() - used:.0f} s of CPU", flush=True)
+    return rows
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and those it started and waited for."""
+    return sum(
+        one.ru_utime + one.ru_stime for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, under three minutes")
+    parser.add_argument("--only", action="append", default=[], help="only rows whose name contains this")
+    parser.add_argument("--shared", type=Path, help="folder with value_portrait/upstream and models")
+    wanted = parser.parse_args()
+    if wanted.shared:
+        os.environ["VPROBE_SHARED"] = str(wanted.shared)
+    found: list[Row] = []
+    for part in parts():
+        if wanted.only and not any(word in name for name, _ in part.rows for word in wanted.only):
+            found += [Row(name, target, NOT_RUN, False) for name, target in part.rows]
+        else:
+            found += judge(part, wanted.quick)
+    ran = [row for row in found if not row.value.startswith(NOT_RUN)]
+    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run; "
+          f"{cpu_seconds() / 60:.1f} minutes of CPU")  # fmt: skip
+    if wanted.json:
+        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
+    judged = ran if wanted.quick or wanted.only else found
+    return 0 if judged and all(row.ok for row in judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
