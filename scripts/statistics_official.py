@@ -67,7 +67,7 @@ def model() -> Path:
 
 
 def regenerated(quick: bool) -> tuple[str, bool]:
-    """Make labels and reliabilities again from raw ratings; each r has its ceiling, only reliable ones are corrected."""
+    """Make labels and reliabilities again from raw ratings; each r has its ceiling, only reliable ones corrected."""
     folder = official()
     rows = [row for row in labels.diff(folder).rows if row.value in SCHWARTZ]
     wrong = [row for row in rows if abs(row.difference) > 1e-6]
@@ -202,7 +202,8 @@ def card_of(out: Path) -> list[tuple[str, str]]:
     rows = store.table(out, "baselines")
     rows, card = rows[rows["safe"] & (rows["statistic"] == agreement.STATISTIC)], []
     for name, mine in rows.groupby("baseline", sort=False)["estimate"]:
-        card.append((str(name), f"{mine.mean():+.3f}" if mine.notna().any() else "n/a"))
+        known = mine.to_numpy()[np.isfinite(mine.to_numpy())]
+        card.append((str(name), f"{known.mean():+.3f}" if len(known) else "n/a"))
     return card
 
 
