@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from vprobe import stats
+from vprobe.agreement._design import Design, told
 from vprobe.errors import InputError
 from vprobe.types import Agreement
 
@@ -27,11 +29,18 @@ def conditions(
     draws: int,
     seed: int,
     resamples: int = 1000,
+    kinds: Sequence[str] = (),
+    clusters: Sequence[str] = (),
+    ceilings: Sequence[float] = (),
+    level: str = "condition",
+    comparison: str = "probe~behavior",
 ) -> tuple[Agreement, ...]:
     """Correlate two measures of each value over conditions, and over all values at once as the mean of these.
 
     Each value is taken as a deviation from its mean over conditions, so that what all conditions share (the generic
     profile) cannot make them agree. The null shuffles whole conditions, which keeps correlations between values.
+    Conditions of different kinds, such as personas and steered arms, are compared within their kind only, and those of
+    one cluster, such as doses of one vector, are shuffled and drawn together.
 
     Args:
         probe: What is read inside, one row per condition.
@@ -42,6 +51,11 @@ def conditions(
         draws: Shuffles.
         seed: Seed of shuffles and bootstrap.
         resamples: Draws of the bootstrap, which draws conditions.
+        kinds: Kind of each condition; one kind when empty.
+        clusters: Cluster of each condition; each its own when empty.
+        ceilings: Highest expected r of each value; not known when empty.
+        level: "condition", or "model" where the conditions are models.
+        comparison: What is compared.
 
     Returns:
         One row per value, then one of value "all".
@@ -54,40 +68,54 @@ def conditions(
             f"{probe.shape} and {behavior.shape} for {len(values)} values", where="agreement over conditions",
             expected=f"one row per condition in both, and {NEEDED} conditions",
         )  # fmt: skip
+    design = Design.of(len(probe), kinds, clusters)
     known = np.isfinite(probe) & np.isfinite(behavior)
-    x, y = np.where(known, probe, np.nan), np.where(known, behavior, np.nan)
-    observed = _r(_moments(x, y).sum(axis=0))
+    x, y = (design.centred(np.where(known, side, np.nan)) for side in (probe, behavior))
+    observed = correlations(stats.moments(x, y).sum(axis=0))
     rng = np.random.default_rng(seed)
-    kinds = np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)  # who lacks a number changes places with alike
-    null = np.stack([_r(_moments(x, y[_order(kinds, rng)]).sum(axis=0)) for _ in range(draws)])
-    together, chance = _mean(observed), _mean(null)
+    null = np.stack(
+        [correlations(stats.moments(x, y[order]).sum(axis=0)) for order in design.orders(known, draws, rng)]
+    )
     family = stats.max_t_p(observed, null)
+    tops = [one if math.isfinite(one) else math.nan for one in ceilings] or [math.nan] * len(values)
     rows = []
     for column, value in enumerate(values):
-        parts = _moments(x[:, [column]], y[:, [column]]).reshape(len(x), -1)
-        ends = stats.interval(parts[known[:, column]], _one, seed=seed, resamples=resamples)
-        rows.append(_row(value, observed[column], null[:, column], ends, known[:, column], family[column]))
-    parts = _moments(x, y).reshape(len(x), -1)
-    ends = stats.interval(parts, lambda t: _mean(_r(t.reshape(*t.shape[:-1], -1, 6))), seed=seed, resamples=resamples)
-    rows.append(_row("all", float(together), chance, ends, np.asarray(known.all(axis=1)), math.nan))
-    return tuple(_placed(row, site, method) for row in rows)
+        parts = design.sums(stats.moments(x[:, [column]], y[:, [column]]).reshape(len(x), -1))
+        ends = stats.interval(parts[parts[:, 0] > 0], correlations, seed=seed, resamples=resamples)
+        rows.append(condition_row(value, observed[column], null[:, column], ends, known[:, column], family[column]))
+        rows[-1] = replace(rows[-1], ceiling=tops[column])
+    parts = design.sums(stats.moments(x, y).reshape(len(x), -1))
+    ends = stats.interval(
+        parts, lambda t: _mean(correlations(t.reshape(*t.shape[:-1], -1, 6))), seed=seed, resamples=resamples
+    )
+    whole = condition_row("all", float(_mean(observed)), _mean(null), ends, np.asarray(known.all(axis=1)), math.nan)
+    rows.append(replace(whole, ceiling=_middle(tops)))
+    more = design.note()
+    return tuple(
+        replace(one, site=site, method=method, level=level, comparison=comparison, note=told(one.note, more),
+                n_groups=design.counted(known, None if one.value == "all" else values.index(one.value)))
+        for one in rows
+    )  # fmt: skip
 
 
-def _moments(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return per condition and value (n, x, y, xx, yy, xy); conditions where a side is missing count nothing."""
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
-    return np.stack([known.astype(np.float64), x, y, x * x, y * y, x * y], axis=-1)
+def halves(
+    first: Float[np.ndarray, "condition value"], second: Float[np.ndarray, "condition value"], kinds: Sequence[str] = ()
+) -> Float[np.ndarray, " value"]:
+    """Return the reliability of a measure over conditions from two halves of the queries, stepped up to the whole.
+
+    Args:
+        first: The measure on one half.
+        second: On the other.
+        kinds: Kind of each condition; compared within kinds only.
+    """
+    design = Design.of(len(first), kinds, ())
+    known = np.isfinite(first) & np.isfinite(second)
+    x, y = (design.centred(np.where(known, side, np.nan)) for side in (first, second))
+    return np.array([stats.spearman_brown(float(r)) for r in correlations(stats.moments(x, y).sum(axis=0))])
 
 
-def _order(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a shuffle of rows within each kind."""
-    order = np.empty(len(kinds), dtype=np.int64)
-    order[np.argsort(kinds, kind="stable")] = np.lexsort((rng.random(len(kinds)), kinds))
-    return order
-
-
-def _r(totals: np.ndarray) -> np.ndarray:
+def correlations(totals: np.ndarray) -> np.ndarray:
+    """Return the correlation from sums of `stats.moments`."""
     n, x, y, xx, yy, xy = np.moveaxis(totals, -1, 0)
     n = np.maximum(n, 1.0)
     own_x, own_y = (
@@ -97,8 +125,8 @@ def _r(totals: np.ndarray) -> np.ndarray:
     return stats.correlation_of(np.stack([n - 1.0, own_x, own_y, xy - x * y / n], axis=-1))
 
 
-def _one(totals: np.ndarray) -> np.ndarray:
-    return _r(totals)
+def _middle(tops: Sequence[float]) -> float:
+    return math.nan if any(math.isnan(one) for one in tops) else sum(tops) / len(tops)
 
 
 def _mean(r: np.ndarray) -> np.ndarray:
@@ -106,7 +134,7 @@ def _mean(r: np.ndarray) -> np.ndarray:
     return np.asarray(np.asarray(r).mean(axis=-1))
 
 
-def _row(
+def condition_row(
     value: str, estimate: float, null: np.ndarray, ends: stats.Interval, known: np.ndarray, family: float
 ) -> Agreement:
     p = float(stats.permutation_p(np.array([estimate]), null[:, None])[0])
@@ -119,9 +147,3 @@ def _row(
         n_unscored=int((~known).sum()), n_groups=int(known.sum()),
         note="; ".join(part for part in (ends.reason, f"null: {NULL}", "generic profile removed") if part),
     )  # fmt: skip
-
-
-def _placed(row: Agreement, site: str, method: str) -> Agreement:
-    from dataclasses import replace
-
-    return replace(row, site=site, method=method)

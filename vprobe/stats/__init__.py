@@ -32,7 +32,7 @@ from vprobe.stats._groups import (
     within,
     within_r,
 )
-from vprobe.stats._icc import Icc, IccIntervals, icc, icc_intervals
+from vprobe.stats._icc import Icc, IccIntervals, icc, icc_intervals, icc_moments, icc_of
 from vprobe.stats._inference import Interval, interval, max_t_p, permutation_p
 from vprobe.stats._order import Correspondence, circular, correspondence, correspondence_index
 from vprobe.stats._pairs import Pairs, gamma_of, pairs_within
@@ -74,6 +74,8 @@ __all__ = [
     "gamma_of",
     "icc",
     "icc_intervals",
+    "icc_moments",
+    "icc_of",
     "identify",
     "interval",
     "limits",

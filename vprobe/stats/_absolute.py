@@ -89,7 +89,7 @@ class Equivalence:
         return bool(self.p <= 0.05)
 
 
-def moments(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 6"]:
+def moments(x: Float[np.ndarray, "*more"], y: Float[np.ndarray, "*more"]) -> Float[np.ndarray, "*more 6"]:
     """Return per pair (1, x, y, xx, yy, xy), zeros where a side is missing; sums of these are all `ccc_of` needs.
 
     Args:

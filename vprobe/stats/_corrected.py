@@ -83,7 +83,8 @@ def corrected(
     for side, (rel, k) in enumerate(((rel_x, forms[0]), (rel_y, forms[1]))):
         ends = _ends(sums, forms, given, 1 + side, seed, resamples) if k > 1 else Interval(rel, rel)
         if not rel >= LEAST_RELIABILITY:
-            why = why or f"unmeasurable: reliability {rel:.2f}, below {LEAST_RELIABILITY}"
+            known = f"{rel:.2f}, below {LEAST_RELIABILITY}" if math.isfinite(rel) else "not known"
+            why = why or f"unmeasurable: reliability {known}"
         elif not ends.low > 0:
             why = why or f"unmeasurable: the interval of the reliability reaches down to {ends.low:.2f}"
     ceiling = math.sqrt(rel_x * rel_y) if rel_x > 0 and rel_y > 0 else math.nan

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats as scipy_stats
 
+from vprobe.stats._groups import ROUND_OFF
 from vprobe.stats._inference import Interval
 
 
@@ -115,6 +116,49 @@ def icc_intervals(x: Float[np.ndarray, "target rater"], *, level: float = 0.95) 
         _mapped(one, lambda f: 1 - 1 / f), _mapped(two, lambda r: k * r / (1 + (k - 1) * r)),
         _mapped(three, lambda f: 1 - 1 / f),
     )  # fmt: skip
+
+
+def icc_moments(x: Float[np.ndarray, "target rater"]) -> Float[np.ndarray, "target part"]:
+    """Return per target what `icc_of` needs summed: 1, each rater's score, the squares, the square of the sum.
+
+    Args:
+        x: As for `icc`; a target with a NaN counts nothing.
+    """
+    known = np.isfinite(x).all(axis=1, keepdims=True)
+    x = np.where(known, x, 0.0)
+    parts = (known.astype(np.float64), x, (x**2).sum(axis=1, keepdims=True), x.sum(axis=1, keepdims=True) ** 2)
+    return np.concatenate(parts, axis=1)
+
+
+def icc_of(totals: Float[np.ndarray, "*more part"]) -> Float[np.ndarray, "*more 6"]:
+    """Return the six intraclass correlations from sums of `icc_moments`, in the order of `Icc`.
+
+    Drawing whole queries and summing anew gives intervals for targets that are not independent; see `interval`.
+
+    Args:
+        totals: Sums over targets.
+    """
+    k = totals.shape[-1] - 3
+    n, columns, cells, rows = totals[..., 0], totals[..., 1:-2], totals[..., -2], totals[..., -1]
+    n = np.maximum(n, 1.0)
+    grand = columns.sum(axis=-1) ** 2 / (n * k)
+    whole, of_rows = cells - grand, rows / k - grand
+    of_columns = (columns**2).sum(axis=-1) / n - grand
+    with np.errstate(all="ignore"):
+        between, raters = of_rows / (n - 1), of_columns / (k - 1)
+        error = (whole - of_rows - of_columns) / ((n - 1) * (k - 1))
+        inside = (whole - of_rows) / (n * (k - 1))
+        shares = (
+            (between - inside, between + (k - 1) * inside),
+            (between - error, between + (k - 1) * error + k * (raters - error) / n),
+            (between - error, between + (k - 1) * error),
+            (between - inside, between),
+            (between - error, between + (raters - error) / n),
+            (between - error, between),
+        )
+        out = np.stack([np.where(bottom > 0, top / bottom, np.nan) for top, bottom in shares], axis=-1)
+    varies = (whole > 100 * ROUND_OFF * cells) & (n >= 2) & (k >= 2)
+    return np.where(np.expand_dims(varies, -1), out, np.nan)
 
 
 def _ratio(top: float, bottom: float, df_top: float, df_bottom: float, tail: float) -> Interval:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
 from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
-from vprobe.types._effects import EffectRow, ResponseRow, SpecificityRow
+from vprobe.types._effects import EffectRow, ResponseRow, SolvedRow, SpecificityRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
@@ -91,6 +91,7 @@ __all__ = [
     "Site",
     "SiteNorm",
     "SitePick",
+    "SolvedRow",
     "Span",
     "SpecificityRow",
     "Steered",
