@@ -2,7 +2,8 @@
 
 * `run.json`: what the run was made with, and the SHA-256 of its activations.
 * `timing.json`: the only file with clock or host.
-* `items`, `loadings`, `reliability`, `responses`, `scores`, `agreement`, ... as `.parquet`.
+* `items`, `loadings`, `reliability`, `responses`, `scores`, `agreement`, ... as `.parquet`, each with a seal: a digest
+  of every column as it was written.
 * `activations/`: `<position>/<site>.safetensors`, `index.jsonl` (what each row is) and `journal` (finished batches).
 * `directions.safetensors` with `directions.parquet`.
 """
@@ -17,7 +18,7 @@ from vprobe.store.manifest import check_run, differing, forget, load_info, save_
 from vprobe.store.partial import ResponseLog, save_responses
 from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recording
 from vprobe.store.records import load_directions, load_items, save_directions, save_items
-from vprobe.store.tables import has_table, load_rows, save_rows, table
+from vprobe.store.tables import edited, has_table, load_rows, record_of, save_rows, table
 from vprobe.store.writer import SYNC_SECONDS, ActivationWriter
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "check_run",
     "differing",
     "drop",
+    "edited",
     "has",
     "load_activations",
     "load_directions",
@@ -37,6 +39,7 @@ __all__ = [
     "load_items",
     "load_rows",
     "load_samples",
+    "record_of",
     "recording",
     "save_directions",
     "save_info",
@@ -45,14 +48,16 @@ __all__ = [
     "save_rows",
     "stages",
     "table",
+    "tables_of",
     "timed",
 ]
 
 
 OF_STAGE = (
-    ("probe", ("directions", "scores", "picks", "map", "agreement")),
+    ("probe", ("directions", "scores", "picks", "search", "baselines", "map", "agreement")),
     ("agree", ("profile",)),
     ("matrix", ("dose_response", "effects", "specificity")),
+    ("solve", ("solved",)),
     ("steer", ("steering",)),
     ("personas", ("conditions",)),
     ("claims", ("claims",)),
@@ -80,6 +85,19 @@ def drop(folder: Path, of: Sequence[str]) -> None:
             if "directions" in names:
                 (folder / "directions.safetensors").unlink(missing_ok=True)
     forget(folder, of)
+
+
+def tables_of(folder: Path) -> tuple[str, ...]:
+    """List the tables a run holds, by name.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        StoreError: Not a run folder.
+    """
+    check_run(folder)
+    return tuple(sorted(path.stem for path in folder.glob("*.parquet")))
 
 
 def has(folder: Path, name: str) -> bool:

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vprobe.errors import InputError, StoreError
+from vprobe.store import _seals
 from vprobe.store._files import write_atomic
 from vprobe.store.manifest import check_run
 from vprobe.types import (
     Agreement,
+    BaselineRow,
     ClaimRow,
     ConditionRow,
     DoseRow,
@@ -30,7 +32,9 @@ from vprobe.types import (
     ResponseRow,
     ScaleRow,
     ScoreRow,
+    SearchRow,
     Site,
+    SolvedRow,
     SpecificityRow,
     TruthRow,
 )
@@ -46,11 +50,14 @@ _KNOWN = {
     "reliability": Reliability,
     "scores": ScoreRow,
     "agreement": Agreement,
+    "baselines": BaselineRow,
+    "search": SearchRow,
     "profile": ProfileRow,
     "steering": DoseRow,
     "dose_response": ResponseRow,
     "effects": EffectRow,
     "specificity": SpecificityRow,
+    "solved": SolvedRow,
     "map": MapPoint,
     "conditions": ConditionRow,
     "claims": ClaimRow,
@@ -69,11 +76,14 @@ _MADE_BY = {
     "directions": "probe",
     "scores": "probe",
     "agreement": "agree",
+    "baselines": "probe",
+    "search": "probe",
     "profile": "agree",
     "steering": "steer sweep",
     "dose_response": "steer matrix",
     "effects": "steer matrix",
     "specificity": "steer matrix",
+    "solved": "steer solve",
     "conditions": "run",
     "claims": "claims",
 }
@@ -113,10 +123,9 @@ def write_table(path: Path, rows: Sequence[Any], cls: type, notes: Mapping[str, 
     columns = [
         pa.array([_out(getattr(row, n)) for row in rows], schema.field(n).type, from_pandas=False) for n in names
     ]
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_arrays(columns, schema=schema), sink, version="2.6", compression="zstd", write_page_checksum=True
-    )
+    sink, made = pa.BufferOutputStream(), pa.Table.from_arrays(columns, schema=schema)
+    made = made.replace_schema_metadata({**meta, f"vprobe.{_seals.KEY}": _seals.seal(made)})
+    pq.write_table(made, sink, version="2.6", compression="zstd", write_page_checksum=True)
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
@@ -167,6 +176,33 @@ def table(folder: Path, name: str) -> pd.DataFrame:
         StoreError: The table is missing or damaged.
     """
     return _open(folder, name).to_pandas()
+
+
+def edited(folder: Path, name: str) -> tuple[str, ...]:
+    """Name the columns of a table that are not as vprobe wrote them; all of them where the file carries no seal.
+
+    Args:
+        folder: The run folder.
+        name: Name of the table.
+
+    Raises:
+        StoreError: The table is missing or damaged.
+    """
+    read = _open(folder, name)
+    return _seals.broken(read, note(read, _seals.KEY))
+
+
+def record_of(folder: Path, name: str) -> str:
+    """Return the name of the record a table's rows are; empty when the file does not say.
+
+    Args:
+        folder: The run folder.
+        name: Name of the table.
+
+    Raises:
+        StoreError: The table is missing or damaged.
+    """
+    return note(_open(folder, name), "record")
 
 
 def has_table(folder: Path, name: str) -> bool:
