@@ -172,3 +172,19 @@ def test_acceptance_reads_the_items_that_express_a_value_most() -> None:
     assert found.base.tolist() == [1.0, 0.0] and found.steered.tolist() == [[0.0, 1.0]]
     with pytest.raises(InputError, match="scale"):
         effects.acceptance(np.ones(4), np.ones((1, 4)), labels, low=1.0, high=1.0)
+
+
+def test_least_leakage_hits_the_target_and_leaves_the_others() -> None:
+    rng = np.random.default_rng(8)
+    effect = np.eye(4) * 2 + 0.3 * rng.standard_normal((4, 4))
+    wanted = np.array([0.5, 0.0, 0.0, 0.0])
+    doses = effects.least_leakage(effect, wanted, np.ones(4), most=np.ones(4))
+    assert doses @ effect == pytest.approx(wanted, abs=1e-6)
+    alone = effects.least_leakage(effect, wanted, np.array([1.0, 0, 0, 0]), most=np.ones(4))
+    assert (alone @ effect)[0] == pytest.approx(0.5, abs=1e-6)
+    bounded = effects.least_leakage(effect, wanted, np.ones(4), most=np.full(4, 0.1))
+    assert np.abs(bounded).max() <= 0.1 + 1e-9 and (bounded @ effect)[0] < 0.5
+    small = effects.least_leakage(effect, wanted, np.ones(4), most=np.ones(4), shrink=10.0)
+    assert np.abs(small).sum() < np.abs(doses).sum()
+    with pytest.raises(InputError, match="steer solve"):
+        effects.least_leakage(effect * np.nan, wanted, np.ones(4), most=np.ones(4))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import across, data, effects, instruments, model, power, study, words
+from vprobe.cli import across, conformance, data, effects, instruments, model, power, study, words
 
 app = typer.Typer(
     name="vprobe",
@@ -46,11 +46,13 @@ app.command()(instruments.demographics)
 app.add_typer(words.group, name="lexicon")
 app.command()(study.probe)
 model.steer_group.command("matrix")(effects.matrix)
+model.steer_group.command("solve")(effects.solve)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
 app.command()(study.claims)
 app.command()(across.compare)
 app.command()(power.power)
+app.command()(conformance.conformance)
 app.command()(study.report)
 app.command(name="run")(study.run)
 app.command()(data.doctor)

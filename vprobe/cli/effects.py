@@ -60,6 +60,84 @@ def matrix(
         _specificity(folder)
 
 
+def solve(
+    model: o.Model = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", help="VALUE=CHANGE, points per SD of label, such as benevolence=+0.5.", show_default=False
+        ),
+    ] = None,
+    keep: Annotated[str | None, typer.Option("--keep", help="Values to leave as they are.", show_default=False)] = None,
+    max_kl: Annotated[float, typer.Option("--max-kl", help="Most KL on responses, nats per token.")] = math.inf,
+    strengths: o.Strengths = None,
+    benchmark: o.Bench = None,
+    versions: o.SteerVersions = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    limit: o.SteerLimit = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Find the doses for a wanted change with least leakage, and verify them on untouched queries."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    wish = pipeline.Wish(tuple(_target(one) for one in target or ()), tuple(o.split(keep) or ()), max_kl)
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "strengths": o.numbers(strengths, where="--strengths"),
+            "benchmark": o.split(benchmark), "steer_versions": o.split(versions), "steer_method": method,
+            "steer_site": site, "steer_positions": on, "steer_limit": limit, "backend": backend,
+            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.steer_solve(folder, config, wish, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        _solved(folder)
+
+
+def _target(text: str) -> tuple[str, float]:
+    from vprobe.errors import InputError
+
+    name, equals, change = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return name, float(change)
+    except ValueError:
+        raise InputError(f"{text!r}", where="--target", expected="VALUE=CHANGE, such as benevolence=+0.5") from None
+
+
+def _solved(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import SolvedRow
+
+    rows = [
+        (values.title(r.value), r.role, r.site, show.number(r.strength, 4), show.number(r.wanted),
+         show.number(r.tuned, 3), show.number(r.reached, 3), f"{r.low:.3f} .. {r.high:.3f}",
+         show.number(r.miss, 3), str(r.n_items))
+        for r in store.load_rows(folder, "solved", SolvedRow)
+    ]  # fmt: skip
+    heads = ("value", "role", "site", "strength", "wanted", "tuned", "reached", "95 % interval", "miss", "n")
+    show.table(
+        "change in points per SD of label; tuned: items the doses were chosen on; reached: untouched", heads, rows
+    )
+
+
 def _responses(folder: Path) -> None:
     from vprobe import store, values
     from vprobe.types import ResponseRow

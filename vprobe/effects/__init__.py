@@ -5,6 +5,7 @@ from __future__ import annotations
 from vprobe.effects._dose import DoseResponse, dose_response, item_slopes
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
 from vprobe.effects._matrix import Matrix, effect_matrix
+from vprobe.effects._solve import least_leakage
 from vprobe.effects._specificity import CircleFit, circle_fit, excess, selectivity
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "excess",
     "item_slopes",
     "leakage",
+    "least_leakage",
     "selectivity",
 ]

@@ -13,6 +13,7 @@ from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._demographics import demographics
+from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._induce import induce
 from vprobe.pipeline._ladder import Climbed, climb
@@ -22,6 +23,7 @@ from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
+from vprobe.pipeline._solve import Wish, steer_solve
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
@@ -31,6 +33,7 @@ __all__ = [
     "Reliability",
     "SideBySide",
     "Stage",
+    "Wish",
     "agree",
     "as_claimed",
     "borrow",
@@ -45,6 +48,7 @@ __all__ = [
     "extract",
     "induce",
     "model_path",
+    "open_final",
     "personas",
     "probe",
     "rate",
@@ -52,6 +56,7 @@ __all__ = [
     "run",
     "score",
     "steer_matrix",
+    "steer_solve",
     "steer_sweep",
     "steer_text",
     "truth",

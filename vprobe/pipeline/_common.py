@@ -45,7 +45,8 @@ MODEL = (
 FIELDS = (
     ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
     ("rate", (*MODEL, "versions", "greedy", "temperature", "generation", "correct_order", "limit", "seed")),
-    ("probe", ("positions", "method", "values", "folds", "hold_out", "draws", "map", "seed")),
+    ("probe", ("positions", "method", "values", "folds", "hold_out", "final", "draws", "map", "seed")),
+    ("final", ("final", "hold_out", "seed")),
     ("borrow", ("method", "values")),
     ("agree", ("draws", "seed")),
     (
@@ -57,6 +58,10 @@ FIELDS = (
         "matrix",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
          "steer_limit", "seed"),
+    ),
+    (
+        "solve",
+        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths", "steer_limit", "seed"),
     ),
     (
         "personas",

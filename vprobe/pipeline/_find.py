@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from vprobe import agreement, controls, directions, scores, stats, store
 from vprobe.config import RunConfig
@@ -17,6 +16,7 @@ from vprobe.errors import RefusedError
 from vprobe.pipeline import _search as search
 from vprobe.pipeline._card import card
 from vprobe.pipeline._common import Stage, Tell, info, quiet
+from vprobe.pipeline._final import keep
 from vprobe.pipeline._held import REFITTED, Held, held_of
 from vprobe.pipeline._lookup import sorted_rows
 from vprobe.pipeline._study import LABEL_UNIT, Study, study
@@ -38,7 +38,7 @@ TEXT = "text~label"
 
 @dataclass(frozen=True)
 class Probed:
-    """What one method gave: held-out scores at every site and nested, the search with what was picked, and the directions."""
+    """What one method gave: held-out scores at every site and nested, the search, what it picked, and directions."""
 
     cells: Held
     nested: Held
@@ -62,6 +62,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         directions.check(method)
     known = study(folder, config)
     items = known.keyed
+    keep(folder, config)
     found: list[Probed] = []
     with store.timed(folder, "probe"):
         for number, method in enumerate(config.method):
@@ -72,7 +73,8 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         picks = [pick for one in found for pick in one.picks]
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
-        store.drop(folder, ("agree", "steer", "matrix", "personas", "claims"))
+        without = _without(folder, config.method, fitted)
+        store.drop(folder, ("agree", "steer", "matrix", "solve", "personas", "claims"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
@@ -93,15 +95,32 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
     facts = (
         ("items", len(items.item_ids)),
         ("queries", len(set(items.groups))),
-        ("directions", f"{len(fitted)} of {asked}"),
+        ("directions", f"{len(fitted)} of {asked}" + (f", none with {', '.join(without)}" if without else "")),
         ("position", known.acts.position),
         ("null draws", config.draws),
     )
     return Stage("probe", folder, facts)
 
 
+def _without(folder: Path, methods: Sequence[str], fitted: Sequence[Direction]) -> list[str]:
+    """Return the methods that gave no direction at all.
+
+    Raises:
+        RefusedError: None gave any.
+    """
+    found = {one.method for one in fitted}
+    if not found:
+        raise RefusedError(
+            f"no value has a direction with {', '.join(methods)}",
+            where=str(folder),
+            expected="labels that vary within queries and, for unique directions, are not told by the other values'",
+            do="probe more items or fewer values (--values higher_order), or a marginal method such as covariance",
+        )
+    return [method for method in methods if method not in found]
+
+
 def _probed(known: Study, method: str, config: RunConfig) -> Probed:
-    """Search with one method: every site by itself, where looking everywhere is allowed for by its family, and nested."""
+    """Search with one method: every site by itself, where its family allows for looking everywhere, and nested."""
     items, sites = known.keyed, known.acts.sites
     parts: list[Held] = []
 

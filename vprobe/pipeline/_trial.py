@@ -47,6 +47,15 @@ class Tried:
         """Return the items' labels of some values, NaN where there is none."""
         return np.array([[item.loading(value) for value in values] for item in self.items])
 
+    def only(self, queries: frozenset[str]) -> Tried:
+        """Return the part of the items that belongs to some queries."""
+        kept = [n for n, prompt in enumerate(self.asked.prompts) if prompt.group in queries]
+        asked, answers = tuple(self.asked.prompts[n] for n in kept), tuple(self.asked.answers[n] for n in kept)
+        part = dataclasses.replace(self.asked, prompts=asked, answers=answers)
+        items = tuple(item for item in self.items if item.group in queries)
+        ids, groups = tuple(item.id for item in items), tuple(item.group for item in items)
+        return dataclasses.replace(self, asked=part, items=items, item_ids=ids, groups=groups)
+
 
 _EFFECTS: Mapping[str, Literal["marginal", "partial"]] = {"partial": "partial", "covariance": "marginal"}
 """Of the methods that may stand beside the one a run was probed with."""

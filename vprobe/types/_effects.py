@@ -130,3 +130,38 @@ class SpecificityRow:
     leakage: float
     r2: float
     n_items: int
+
+
+@dataclass(frozen=True)
+class SolvedRow:
+    """What a solved steering was to do to one value, and what it did on items nothing was chosen on.
+
+    Args:
+        value: Measured value.
+        role: "target", "keep", or "free".
+        strength: Dose of this value's own vector, over the median residual norm at its site.
+        site: Where its vector is added.
+        wanted: Change asked for, rating points per SD of label within queries; NaN for a free value.
+        tuned: Change on the items the doses were chosen on.
+        reached: Change on untouched items.
+        low: Lower end of its 95 % interval, whole queries drawn.
+        high: Upper end.
+        miss: `reached` less `wanted`.
+        kl: KL(base || steered) of the next token on texts, nats per token, the whole change together.
+        n_items: Untouched items.
+        n_tuned: Items the doses were chosen on.
+    """
+
+    value: str
+    role: str
+    strength: float
+    site: str
+    wanted: float
+    tuned: float
+    reached: float
+    low: float
+    high: float
+    miss: float
+    kl: float
+    n_items: int
+    n_tuned: int
