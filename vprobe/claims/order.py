@@ -19,7 +19,7 @@ NULL = "label rows shuffled jointly, directions refitted"
 RESAMPLES = 500
 
 
-def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES) -> Agreement:
+def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES, orders: int = 20_000) -> Agreement:
     """Return the correspondence index of marginal directions with the ten-place circle, against the null that knows it.
 
     Directions fitted on labels inherit the order of the labels' correlations: on random activations the index is about
@@ -30,6 +30,7 @@ def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES) -
         read: Activations, labels and queries; all ten Schwartz values.
         level: Permutations and seed.
         resamples: Draws of the bootstrap over queries; 0 is no interval.
+        orders: Orders the published test draws.
 
     Returns:
         One row of level "structure"; all NaN with the reason where a value is missing.
@@ -44,7 +45,7 @@ def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES) -
     y, x = stats.centre(read.y[whole][:, at], groups), stats.centre(read.x[whole].astype(np.float64), groups)
     distance = stats.circular(len(at))
     cosines = _cosines(y[None], x)[0]
-    told = stats.correspondence(cosines, distance, seed=level.seed)
+    told = stats.correspondence(cosines, distance, seed=level.seed, orders=orders)
     null = np.empty(level.draws)
     step = max(1, 20_000_000 // (len(x) * len(at)))
     for start in range(0, level.draws, step):

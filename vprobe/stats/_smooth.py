@@ -90,7 +90,7 @@ def profile_test(
     away = y - y.mean()
     drawn = [(TURNED, _turned(away, np.deg2rad(angles), draws, rng)), (PHASES, _phases(away, draws, rng))]
     if covariance is not None:
-        drawn.append((PEOPLE, rng.multivariate_normal(np.zeros(len(y)), covariance, draws, method="eigh")))
+        drawn.append((PEOPLE, _from(covariance, draws, rng)))
     told = []
     for name, profiles in drawn:
         null = _with(profiles, x)
@@ -106,6 +106,12 @@ def _with(profiles: np.ndarray, x: np.ndarray) -> Float[np.ndarray, " draw"]:
     size = np.sqrt((profiles**2).sum(axis=1) * (x @ x))
     real = size > ROUND_OFF
     return np.where(real, profiles @ x / np.where(real, size, 1.0), 0.0)
+
+
+def _from(covariance: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw normal profiles; a covariance of centred values is singular, and rounding may push it below zero."""
+    w, q = np.linalg.eigh(covariance)
+    return rng.standard_normal((draws, len(w))) @ (q * np.sqrt(np.maximum(w, 0.0))).T
 
 
 def _turned(y: np.ndarray, turn: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
