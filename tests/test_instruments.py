@@ -45,7 +45,10 @@ def config(model: Path, out: Path, name: str, **more) -> RunConfig:
 # rate, extract, report
 
 
-@pytest.mark.parametrize(("name", "kind"), [("svo", "choice"), ("portraits", "self_report"), ("everyday", "rating")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("svo", "choice"), ("choices", "choice"), ("portraits", "self_report"), ("everyday", "rating")],
+)
 def test_an_instrument_is_asked_scored_recorded_and_reported(model, backend, tmp_path, name, kind) -> None:
     given = config(model, tmp_path, name, limit=6, versions=("v1", "v1_reversed"), sites=("resid_post:0",))
     pipeline.extract(given, backend=backend)

@@ -7,6 +7,7 @@ from pathlib import Path
 from vprobe import registry
 from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing, require
 from vprobe.benchmarks._demographics import Demographic, demographics
+from vprobe.benchmarks._neutral import Neutral, neutral
 from vprobe.benchmarks._shipped import Persona, Stem, personas, stems
 from vprobe.errors import InputError
 from vprobe.types import Benchmark
@@ -14,6 +15,7 @@ from vprobe.types import Benchmark
 __all__ = [
     "DataEntry",
     "Demographic",
+    "Neutral",
     "Persona",
     "Stem",
     "cache_folder",
@@ -23,6 +25,7 @@ __all__ = [
     "listing",
     "load",
     "names",
+    "neutral",
     "personas",
     "stems",
 ]
