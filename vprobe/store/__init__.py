@@ -17,7 +17,7 @@ from vprobe.store.layout import RecordingPlan, Sample
 from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages, timed
 from vprobe.store.partial import ResponseLog, save_responses
 from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recording
-from vprobe.store.records import load_directions, load_items, save_directions, save_items
+from vprobe.store.records import load_directions, load_items, records, save_directions, save_items
 from vprobe.store.tables import edited, has_table, load_rows, record_of, save_rows, table
 from vprobe.store.writer import SYNC_SECONDS, ActivationWriter
 
@@ -41,6 +41,7 @@ __all__ = [
     "load_samples",
     "record_of",
     "recording",
+    "records",
     "save_directions",
     "save_info",
     "save_items",
@@ -55,7 +56,7 @@ __all__ = [
 
 OF_STAGE = (
     ("probe", ("directions", "scores", "picks", "search", "baselines", "map", "agreement")),
-    ("agree", ("profile",)),
+    ("agree", ("profile", "agreement_detail")),
     ("matrix", ("dose_response", "effects", "specificity")),
     ("solve", ("solved",)),
     ("steer", ("steering",)),

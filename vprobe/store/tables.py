@@ -26,6 +26,8 @@ from vprobe.types import (
     GenerationRow,
     InduceRow,
     MapPoint,
+    MethodRow,
+    PatternRow,
     ProfileRow,
     Reliability,
     Response,
@@ -36,7 +38,9 @@ from vprobe.types import (
     Site,
     SolvedRow,
     SpecificityRow,
+    TraitPairRow,
     TruthRow,
+    ValidityRow,
 )
 
 if TYPE_CHECKING:
@@ -45,11 +49,17 @@ if TYPE_CHECKING:
 Record = TypeVar("Record")
 
 _PLAIN = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), Site: pa.string()}
-_KNOWN = {
+KNOWN: dict[str, type] = {
     "responses": Response,
     "reliability": Reliability,
     "scores": ScoreRow,
     "agreement": Agreement,
+    "agreement_detail": Agreement,
+    "agreement_across": Agreement,
+    "mtmm": MethodRow,
+    "validity": ValidityRow,
+    "trait_pairs": TraitPairRow,
+    "patterns": PatternRow,
     "baselines": BaselineRow,
     "search": SearchRow,
     "profile": ProfileRow,
@@ -69,6 +79,7 @@ _KNOWN = {
     "demographics_answers": Response,
     "readings": ScoreRow,
 }
+"""The record behind each table the store knows by name."""
 _MADE_BY = {
     "responses": "rate",
     "scales": "rate",
@@ -76,6 +87,7 @@ _MADE_BY = {
     "directions": "probe",
     "scores": "probe",
     "agreement": "agree",
+    "agreement_detail": "agree",
     "baselines": "probe",
     "search": "probe",
     "profile": "agree",
@@ -101,7 +113,7 @@ def save_rows(folder: Path, name: str, rows: Sequence[Any], cls: type | None = N
     Raises:
         StoreError: The class of an empty table is not known, or the disk is full.
     """
-    cls = cls or (type(rows[0]) if rows else _KNOWN.get(name))
+    cls = cls or (type(rows[0]) if rows else KNOWN.get(name))
     if cls is None:
         raise StoreError(f"empty table {name!r} of unknown records", where=str(folder), do="name the class of its rows")
     write_table(folder / f"{name}.parquet", rows, cls)

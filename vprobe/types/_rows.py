@@ -107,6 +107,13 @@ class ConditionRow:
         n_items: Items rated.
         method: Direction method.
         site: Where it was read.
+        kind: "persona", "prompt" (a system prompt of the user's) or "steered".
+        cluster: Conditions that hang together, such as doses of one vector; empty is a cluster of its own.
+        instrument: What was asked where it is not what directions were fitted on; empty where it is.
+        probe_first: `probe` on every other query.
+        probe_second: On the others; the two tell how repeatable it is.
+        behavior_first: `behavior` on every other query.
+        behavior_second: On the others.
     """
 
     condition: str
@@ -116,6 +123,13 @@ class ConditionRow:
     n_items: int
     method: str
     site: str
+    kind: str = "persona"
+    cluster: str = ""
+    instrument: str = ""
+    probe_first: float = math.nan
+    probe_second: float = math.nan
+    behavior_first: float = math.nan
+    behavior_second: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -214,7 +228,12 @@ class MapPoint:
 
 @dataclass(frozen=True)
 class SiteNorm:
-    """Median L2 norm of the tokens' activations at one site, activation units: the unit of steering strength."""
+    """Median L2 norm of the tokens' activations at one site: the unit of steering strength.
+
+    Args:
+        site: Where.
+        norm: The median, activation units.
+    """
 
     site: str
     norm: float
@@ -229,9 +248,12 @@ class SitePick:
         value: Canonical value name.
         fold: Outer fold; its test queries had no part in the choice.
         site: The site chosen; empty when none could be.
+        penalty: The penalty chosen with it, a multiple of the mean squared length of the training activations; NaN
+            where the method has none, or chooses it anew in every fit.
     """
 
     method: str
     value: str
     fold: int
     site: str
+    penalty: float = math.nan
