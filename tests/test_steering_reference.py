@@ -460,6 +460,7 @@ def arms(case: Case) -> list[list[Steering]]:
         *([Steering(add, case.direction(seed), size)] for seed in (1, 2) for size in (-3.0, 0.0, 3.0)),
         [Steering(add, case.direction(1), 2.0, "response"), Steering(add, case.direction(2), -2.0, site=Site(0))],
         [Steering(dose, probe.direction, 1.0, each="prompt")],
+        [Steering(dose, probe.direction, 1.0, each="token")],
         [Steering(other, case.direction(5), 1.0, each="prompt")],
         [Steering(add, case.direction(2), 3.0, gate=gated)],
         [known["per-head"][0], known["neuron-scale"][0]],
