@@ -41,6 +41,8 @@ class RunConfig:
         ("response_mean",), "What to average over: response_mean, last_prompt, last_content, option_span."
     )
     batch_tokens: int = _opt(0, "Most tokens in a batch, padding counted; 0 lets the device decide.")
+    untrained: bool = _opt(True, "Also read an untrained model of the same shape, for the baseline card of `probe`.")
+    embedding: str = _opt("", "Encoder whose frozen sentence embeddings join the baseline card: a folder or hub id.")
     limit: int = _opt(0, "Only the first N queries, whole and in file order; 0 is all.")
     too_long: str = _opt("skip", "Prompts beyond the model's context: skip (and count) or error. Never cut.")
     versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
@@ -52,6 +54,9 @@ class RunConfig:
     values: tuple[str, ...] = _opt(("schwartz",), "Values, or a family: schwartz, higher_order, big_five, all.")
     folds: int = _opt(5, "Folds; whole queries are held out.")
     hold_out: str = _opt("query", "What folds hold out whole: query, or block (rater group, construction).")
+    final: float = _opt(
+        0.0, "Share of blocks (of queries without blocks) set aside: no probe sees it until `probe --open-final`."
+    )
     draws: int = _opt(200, "Null draws: label rows shuffled jointly through the whole fit.")
     seed: int = _opt(0, "Seed of everything drawn.")
     steer_value: tuple[str, ...] = _opt(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -137,6 +138,80 @@ def text_features(texts: Sequence[str]) -> Float[np.ndarray, "sample feature"]:
     except ValueError as error:
         raise RefusedError(f"no common words: {error}", where="text baseline") from None
     return np.asarray(found.todense(), dtype=np.float64)
+
+
+def word_counts(texts: Sequence[str]) -> Float[np.ndarray, "sample feature"]:
+    """Count single words, as they stand: the plainest description of a text.
+
+    Args:
+        texts: One per sample.
+
+    Raises:
+        RefusedError: There are no words.
+
+    Source: scikit-learn `CountVectorizer`.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    try:
+        found: Any = CountVectorizer().fit_transform(texts)
+    except ValueError as error:
+        raise RefusedError(f"no words: {error}", where="text baseline") from None
+    return np.asarray(found.todense(), dtype=np.float64)
+
+
+def kinds(names: Sequence[str]) -> Float[np.ndarray, "sample kind"]:
+    """Return which of its kinds each sample is of, such as its source: one column per kind, 1 where it is of it.
+
+    Args:
+        names: Kind of each sample.
+    """
+    code = stats.codes(tuple(names))
+    return np.eye(int(code.max(initial=-1)) + 1)[code]
+
+
+def control_task(
+    texts: Sequence[str],
+    y: Float[np.ndarray, "sample value"],
+    groups: stats.Groups,
+    *,
+    reliability: Float[np.ndarray, " value"],
+    draws: int,
+    seed: int,
+) -> Float[np.ndarray, "draw sample value"]:
+    """Make labels that mean nothing and can be learned: every word is given a label row at random, wherever it stands.
+
+    A text's control label is the mean over its words, so texts of one make-up have one label, in training and held-out
+    queries alike. A probe that does as well on it reads which words there are and not what they say of a value. Label
+    rows are drawn whole, which keeps the correlations between values; noise is added within queries until control
+    labels are as unreliable as the real ones, and what is not known of a real label is not known of its control.
+
+    Args:
+        texts: One per sample.
+        y: Real labels.
+        groups: The query of each sample.
+        reliability: Share of each value's label variance within queries that is not noise; NaN adds no noise.
+        draws: How many.
+        seed: Seed of the draws.
+
+    Raises:
+        RefusedError: There are no words.
+
+    Source: Hewitt & Liang (2019), EMNLP, sec. 2 (control tasks; their types are words too).
+    """
+    counts = word_counts(texts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    known = np.isfinite(y)
+    rows = np.where(known, y, np.where(known, y, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    kept = np.where(np.isfinite(reliability), np.clip(reliability, 0.0, 1.0), 1.0)
+    rng, out = np.random.default_rng(seed), np.empty((draws, *y.shape))
+    for draw in range(draws):
+        told = share @ rows[rng.integers(len(rows), size=counts.shape[1])]
+        size = stats.centre(told, groups).std(axis=0)
+        noise = rng.standard_normal(y.shape)
+        noise *= size / stats.centre(noise, groups).std(axis=0)
+        out[draw] = np.where(known, np.sqrt(kept) * told + np.sqrt(1.0 - kept) * noise, np.nan)
+    return out
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

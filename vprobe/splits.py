@@ -23,6 +23,29 @@ def by_group(groups: stats.Groups, *, k: int = 5, seed: int) -> tuple[Fold, ...]
     return _folds(stats.fold_of(groups, k, seed=seed), k)
 
 
+def aside(groups: stats.Groups, *, share: float, seed: int) -> Fold:
+    """Set a share of the groups aside at random, whole, as the test side of one fold: at least one, never all.
+
+    Args:
+        groups: What stays whole: the query or the rater group of each sample.
+        share: Share of the groups, above 0 and at most one half.
+        seed: Seed of the choice; the order of the samples does not matter.
+
+    Raises:
+        RefusedError: A share out of range, or fewer than four groups.
+    """
+    code = stats.codes(groups)
+    n = int(code.max(initial=-1)) + 1
+    if not 0 < share <= 0.5 or n < 4:
+        raise RefusedError(
+            f"a share of {share:g} of {n} groups set aside", where="final split",
+            expected="a share above 0 and at most 0.5, and at least 4 groups", do="use --final 0.2",
+        )  # fmt: skip
+    chosen = np.random.default_rng(seed).permutation(n)[: max(1, round(share * n))]
+    out = np.isin(code, chosen)
+    return Fold(np.flatnonzero(~out), np.flatnonzero(out))
+
+
 def by_row(n: int, *, k: int = 5, seed: int, unsafe: bool = False) -> tuple[Fold, ...]:
     """Divide samples into k folds one by one. Wrong for grouped samples: it makes noise look like a result.
 

@@ -15,7 +15,7 @@ from vprobe import registry
 from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
 
-__all__ = ["Backend", "Device", "devices", "load", "names", "untrained"]
+__all__ = ["Backend", "Device", "devices", "embed", "load", "names", "untrained"]
 
 
 @runtime_checkable
@@ -35,6 +35,8 @@ class Backend(Protocol):
     device: str
     default_batch_tokens: int
     """Token budget of a batch that suits the device."""
+    unshared: str
+    """Why `read` computes what several texts begin with once per text; empty when it computes it once."""
 
     def read(
         self,
@@ -177,3 +179,22 @@ def untrained(
     return engine.untrained(
         model, seed=seed, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code
     )
+
+
+def embed(
+    texts: Sequence[str], model: str, *, device: str = "auto", trust_remote_code: bool = False
+) -> Float[np.ndarray, "text d_embedding"]:
+    """Return frozen sentence embeddings of unit length, by any text encoder.
+
+    Args:
+        texts: One per row.
+        model: Local folder or hub id of the encoder.
+        device: As in `load`.
+        trust_remote_code: Run code that comes with the encoder.
+
+    Raises:
+        ModelError: The encoder cannot be loaded.
+    """
+    from vprobe.backends import _embedding
+
+    return _embedding.embed(texts, model, device=device, trust_remote_code=trust_remote_code)

@@ -92,10 +92,10 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
     kind = dtype_of(dtype, device)
     where = _folder(name)
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
-    with _quiet():
-        config = _try(lambda: transformers.AutoConfig.from_pretrained(where, **common), name, "its config.json")
+    with quiet():
+        config = attempt(lambda: transformers.AutoConfig.from_pretrained(where, **common), name, "its config.json")
         _check_kind(name, config)
-        tokenizer = _try(lambda: transformers.AutoTokenizer.from_pretrained(where, **common), name, "its tokenizer")
+        tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(where, **common), name, "its tokenizer")
         if not tokenizer.is_fast:
             raise ModelError(
                 "no fast tokenizer",
@@ -103,7 +103,7 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
                 expected="a tokenizer.json",
                 do="convert the tokenizer to tokenizer.json",
             )
-        model, report = _try(
+        model, report = attempt(
             lambda: transformers.AutoModelForCausalLM.from_pretrained(
                 where,
                 dtype=kind,
@@ -130,8 +130,45 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
     if device.type == "cpu":
         _one_thread_if_small(model)
     commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
-    model = _try(lambda: model.to(device), name, f"room on {device}")
+    model = attempt(lambda: model.to(device), name, f"room on {device}")
     return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
+
+
+def untrained(
+    name: str, *, seed: int, revision: str, dtype: str, device: torch.device, trust_remote_code: bool
+) -> Loaded:
+    """Build a model of the same shape whose weights are as drawn before training, with the trained one's tokenizer.
+
+    Args:
+        name: Local folder or hub id of the trained model; of it only the configuration and the tokenizer are read.
+        seed: Seed of the weights, which are drawn on the CPU and so the same on every device.
+        revision: Hub commit, branch or tag; empty is the default.
+        dtype: One of `DTYPES`.
+        device: Where it runs.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: Anything that keeps the model from being built.
+    """
+    kind = dtype_of(dtype, device)
+    where = _folder(name)
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
+    with quiet():
+        config = attempt(lambda: transformers.AutoConfig.from_pretrained(where, **common), name, "its config.json")
+        _check_kind(name, config)
+        tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(where, **common), name, "its tokenizer")
+        kind = (getattr(config, "dtype", None) or torch.float32) if kind == "auto" else kind
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            make = transformers.AutoModelForCausalLM.from_config
+            model = attempt(
+                lambda: make(config, dtype=kind, trust_remote_code=trust_remote_code), name, "random weights"
+            )
+    model.eval().requires_grad_(False)
+    if device.type == "cpu":
+        _one_thread_if_small(model)
+    model = attempt(lambda: model.to(device), name, f"room for an untrained model on {device}")
+    return Loaded(model, tokenizer, "", _stops(model, tokenizer), fingerprint(model, tokenizer))
 
 
 def _folder(name: str) -> str:
@@ -177,7 +214,7 @@ def _check_kind(name: str, config: Any) -> None:
         raise ModelError("an encoder that sees later words", where=name, expected="a decoder-only language model")
 
 
-def _try(step: Any, name: str, what: str) -> Any:
+def attempt(step: Any, name: str, what: str) -> Any:
     """Run a step of loading; whatever a library raises there becomes one readable error."""
     try:
         return step()
@@ -194,7 +231,7 @@ def _try(step: Any, name: str, what: str) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' own notices and bars away; failures come as errors."""
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hub_level = hub_logging.get_verbosity()

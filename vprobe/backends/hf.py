@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vprobe.backends import _families, _loading
 from vprobe.backends._engine import Engine, shown_name
 
@@ -29,3 +31,34 @@ def load(
     place = _loading.device_of(device)
     loaded = _loading.load(model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code)
     return Engine(loaded, _families.examine(loaded.model, shown_name(model)), name=model)
+
+
+def untrained(
+    model: str,
+    *,
+    seed: int,
+    revision: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> Engine:
+    """Build a model of the same shape with random weights: what can be read there owes nothing to training.
+
+    Args:
+        model: Local folder or hub id of the trained model; its weights are not read.
+        seed: Seed of the weights.
+        revision: Hub commit, branch or tag; empty is the default branch.
+        dtype: As in `load`.
+        device: As in `load`.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: The model cannot be built or fails a check; the message says why.
+    """
+    place = _loading.device_of(device)
+    built = _loading.untrained(
+        model, seed=seed, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code
+    )
+    engine = Engine(built, _families.examine(built.model, shown_name(model)), name=model)
+    engine.info = replace(engine.info, name=f"{engine.info.name}, untrained, seed {seed}")
+    return engine

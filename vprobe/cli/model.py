@@ -28,6 +28,8 @@ def extract(
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,
+    untrained: o.Untrained = None,
+    embedding: o.Embedding = None,
     data: o.DataFolder = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
@@ -42,6 +44,7 @@ def extract(
             "sites": o.sites(sites), "layers": layers, "positions": o.split(positions), "template": template,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
             "limit": limit, "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+            "untrained": untrained, "embedding": embedding,
         }
     )  # fmt: skip
     with show.progress(quiet=bool(as_json)) as tell:

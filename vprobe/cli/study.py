@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vprobe.cli import options as o
-from vprobe.cli import show
+from vprobe.cli import probed, show
 
 READS = ("probe~label", "text~label")
 """What `probe` prints: every probe, and words alone, against the labels."""
@@ -20,8 +20,16 @@ def probe(
     values: o.Values = None,
     position: o.Position = None,
     folds: o.Folds = None,
+    hold_out: o.HoldOut = None,
+    final: o.Final = None,
     draws: o.Draws = None,
     seed: o.Seed = None,
+    open_final: Annotated[
+        bool, typer.Option("--open-final", help="Score the items set aside by --final, once, and do nothing else.")
+    ] = False,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="With --open-final: open it again; the result is marked.")
+    ] = False,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Score with this run's directions instead of fitting any.", show_default=False),
@@ -34,9 +42,16 @@ def probe(
     config = o.resolve(
         fields={
             "method": o.split(method), "values": o.split(values),
-            "positions": position, "folds": folds, "draws": draws, "seed": seed,
+            "positions": position, "folds": folds, "hold_out": hold_out, "final": final, "draws": draws, "seed": seed,
         }
     )  # fmt: skip
+    if open_final:
+        with show.progress(quiet=bool(as_json)) as tell:
+            stage = pipeline.open_final(run, config, unsafe=unsafe, tell=tell)
+        show.stage(stage, as_json=as_json)
+        if not as_json:
+            probed.final(run)
+        return
     if source is not None:
         show.stage(pipeline.borrow(run, config, source=source), as_json=as_json)
         return
@@ -45,6 +60,8 @@ def probe(
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.agreement(run, comparisons=READS)
+        probed.card(run)
+        probed.search(run)
 
 
 def agree(

@@ -9,6 +9,7 @@ from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._borrow import borrow, score
+from vprobe.pipeline._check import Checked, check_run
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._compare import Compared, compare
@@ -23,21 +24,26 @@ from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
+from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._solve import Wish, steer_solve
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
 __all__ = [
+    "Checked",
     "Climbed",
+    "Column",
     "Compared",
     "Reliability",
     "SideBySide",
     "Stage",
     "Wish",
+    "about",
     "agree",
     "as_claimed",
     "borrow",
     "build_lexicon",
+    "check_run",
     "claims",
     "climb",
     "compare",
@@ -45,6 +51,7 @@ __all__ = [
     "demographics",
     "direction",
     "elicit",
+    "export",
     "extract",
     "induce",
     "model_path",
@@ -54,6 +61,7 @@ __all__ = [
     "rate",
     "reliability",
     "run",
+    "schema",
     "score",
     "steer_matrix",
     "steer_solve",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
-from vprobe.types import Agreement, ClaimRow, ModelInfo
+from vprobe.types import Agreement, BaselineRow, ClaimRow, ModelInfo
 from vprobe.values import SCHWARTZ
 
 
@@ -79,7 +79,19 @@ def _evidence(
         if row is not None and math.isfinite(row.p_family):
             families.append((_model(there).family, row.p_family <= alpha and row.estimate > 0))
     mine = tuple(row for row in claimed if row.value in (value, "all"))
-    return Evidence(value, read, conditions, mine, families=tuple(families))
+    untrained, control = (_beside(folder, name, value, method) for name in ("untrained", "control task"))
+    return Evidence(
+        value, read, conditions, mine, families=tuple(families),
+        untrained=untrained.estimate if untrained else math.nan,
+        selectivity=control.excess if control else math.nan,
+    )  # fmt: skip
+
+
+def _beside(folder: Path, baseline: str, value: str, method: str) -> BaselineRow | None:
+    """Return a row of the baseline card; None where the run has none."""
+    rows = store.load_rows(folder, "baselines", BaselineRow) if store.has(folder, "baselines") else ()
+    wanted = (baseline, value, method, True)
+    return next((row for row in rows if (row.baseline, row.value, row.method, row.safe) == wanted), None)
 
 
 def _elsewhere(folder: Path, other: Path) -> bool:

@@ -31,12 +31,16 @@ class Keyed:
 
 @dataclass(frozen=True)
 class Study:
-    """What a probing study rests on: activations beside keyed items, folds by query, label rows shuffled jointly."""
+    """What a probing study rests on: activations beside keyed items, folds by query, label rows shuffled jointly.
+
+    `unit` is what a final split keeps whole, "blocks" or "queries".
+    """
 
     keyed: Keyed
     acts: Activations
     folds: tuple[Fold, ...]
     shuffled: Float[np.ndarray, "draw sample value"]
+    unit: str = "queries"
 
     @property
     def columns(self) -> Float[np.ndarray, "sample column"]:
@@ -56,12 +60,55 @@ def keyed(folder: Path, item_ids: tuple[str, ...], names: Sequence[str]) -> Keye
 
 
 def study(folder: Path, config: RunConfig) -> Study:
-    """Open what a run recorded, with labels, folds by query, and label rows shuffled jointly.
+    """Open what a run recorded, less what is set aside, with labels, folds, and label rows shuffled jointly.
 
     Raises:
         StoreError: The run has no finished activations.
         InputError: Unknown values, fewer queries than folds, or one response to each query.
+        RefusedError: The final split cannot be made.
     """
+    acts, known = _opened(folder, config)
+    unit, held = _unit(known, config)
+    if config.final:
+        rows = splits.aside(held, share=config.final, seed=config.seed).train
+        acts, known = _some(acts, known, rows)
+    held = known.groups if config.hold_out == "query" else _blocks(known)
+    folds = splits.by_group(held, k=config.folds, seed=config.seed)
+    return Study(known, acts, folds, _shuffled(known, config), unit)
+
+
+def whole(folder: Path, config: RunConfig) -> Study:
+    """Open what a run recorded with one fold: what is set aside is its test side.
+
+    Raises:
+        StoreError: The run has no finished activations.
+        RefusedError: The final split cannot be made.
+    """
+    acts, known = _opened(folder, config)
+    unit, held = _unit(known, config)
+    fold = splits.aside(held, share=config.final, seed=config.seed)
+    return Study(known, acts, (fold,), _shuffled(known, config), unit)
+
+
+def _shuffled(known: Keyed, config: RunConfig) -> np.ndarray:
+    return controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)
+
+
+def _unit(known: Keyed, config: RunConfig) -> tuple[str, tuple[str, ...]]:
+    """Return what a final split keeps whole: blocks where all items have one, queries elsewhere."""
+    blocks = tuple(item.block for item in known.benchmark.pick(known.item_ids))
+    return ("blocks", blocks) if all(blocks) else ("queries", known.groups)
+
+
+def _some(acts: Activations, known: Keyed, rows: np.ndarray) -> tuple[Activations, Keyed]:
+    """Keep some samples."""
+    ids, groups = (tuple(names[i] for i in rows) for names in (known.item_ids, known.groups))
+    fewer = Activations(acts.x[rows], tuple(acts.sample_ids[i] for i in rows), acts.sites, acts.position, acts.model)
+    return fewer, Keyed(known.benchmark, ids, groups, known.values, known.y[rows])
+
+
+def _opened(folder: Path, config: RunConfig) -> tuple[Activations, Keyed]:
+    """Load activations at the position asked for, with the labels of their items."""
     at = store.recording(folder)
     wanted = config.positions[0]
     if wanted not in at.positions and config.positions != RunConfig().positions:
@@ -74,10 +121,7 @@ def study(folder: Path, config: RunConfig) -> Study:
             expected="several responses to compare within a query",
             do="fit probes on another benchmark, such as everyday; this one can be rated and scored",
         )  # fmt: skip
-    held = known.groups if config.hold_out == "query" else _blocks(known)
-    folds = splits.by_group(held, k=config.folds, seed=config.seed)
-    shuffled = controls.shuffle_labels(known.y, known.groups, draws=config.draws, seed=config.seed)
-    return Study(known, acts, folds, shuffled)
+    return acts, known
 
 
 def _blocks(known: Keyed) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
     from vprobe import controls, splits, sweeps
     folds = splits.by_group(groups, k=5, seed=0)
     found = sweeps.sweep(sites, y, groups, folds, penalties, seed=0)  # found.nested.r: what may be told
+    found = sweeps.search(sites, y, groups, folds, multiples, seed=0)  # the same within queries, as `vprobe probe` does
     null = sweeps.max_t(sites, y, groups, folds, penalties, controls.shuffle_labels(y, groups, draws=1000, seed=1))
 
 One eigendecomposition per fold and site serves all penalties, all values and all shuffled labels, in float64: single
@@ -16,5 +17,6 @@ from __future__ import annotations
 from vprobe.sweeps._max_t import MaxT, join, max_t
 from vprobe.sweeps._moments import Moments, RidgeFit
 from vprobe.sweeps._ridge import Nested, Sweep, ridge, sweep
+from vprobe.sweeps._within import Search, search
 
-__all__ = ["MaxT", "Moments", "Nested", "RidgeFit", "Sweep", "join", "max_t", "ridge", "sweep"]
+__all__ = ["MaxT", "Moments", "Nested", "RidgeFit", "Search", "Sweep", "join", "max_t", "ridge", "search", "sweep"]

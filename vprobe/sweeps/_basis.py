@@ -77,17 +77,18 @@ def basis(site: Kernel, train: np.ndarray, test: np.ndarray) -> Basis:
         seen -= mean - mean.mean()
         inner -= mean + mean[:, None] - mean.mean()
         scale = float(np.trace(inner)) / n
-        squares, vectors = _eigh(inner)
+        squares, vectors = eigh(inner)
         return Basis(squares, seen @ vectors, vectors.T, scale)
     mean = site.x[train].mean(axis=0)
     cx = site.x[train] - mean
     inner = cx.T @ cx
     scale = float(np.trace(inner)) / n
-    squares, vectors = _eigh(inner)
+    squares, vectors = eigh(inner)
     return Basis(squares, (site.x[test] - mean) @ vectors, vectors.T @ cx.T, scale)
 
 
-def _eigh(inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def eigh(inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the eigenvalues and eigenvectors of a symmetric matrix that is not needed afterwards."""
     # The transpose of a symmetric matrix is itself, in the memory order LAPACK works in: no copy.
     squares, vectors = linalg.eigh(inner.T, driver="evd", overwrite_a=True, check_finite=False)
     return np.maximum(squares, 0.0), vectors

@@ -134,13 +134,14 @@ def sweep(
     check(y, whole, folds, alphas)
     for part in inside:
         check(y, groups, part, alphas)
-    best, cells = _Best(len(folds), y.shape), []
+    best, cells, code = _Best(len(folds), y.shape), [], stats.codes(groups)
     for number, x in enumerate(sites):
         site = kernel(x, len(y), number)
         outer = _predict(site, y, folds, alphas, scaled)
         cells.append(_r(outer, y, groups))
         for index, (fold, part) in enumerate(zip(folds, inside, strict=True)):
-            found = _r(_predict(site, y, part, alphas, scaled), y, groups)
+            # Inner folds predict training samples only; the rest is NaN and would make the sums slow.
+            found = _r(_predict(site, y, part, alphas, scaled)[:, fold.train], y[fold.train], code[fold.train])
             best.offer(index, number, found, outer[:, fold.test], fold.test)
     if not cells:
         raise InputError("no sites", where="sweep", do="give the activations of at least one site")

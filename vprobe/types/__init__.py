@@ -8,6 +8,7 @@ from __future__ import annotations
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
 from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
+from vprobe.types._damage import DamageRow
 from vprobe.types._effects import EffectRow, ResponseRow, SolvedRow, SpecificityRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
@@ -56,6 +57,7 @@ __all__ = [
     "ClaimRow",
     "ConditionRow",
     "Count",
+    "DamageRow",
     "Direction",
     "DoseRow",
     "EffectRow",
