@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import Lasso
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso, LassoLars
 
 from vprobe import stats
 from vprobe.directions import _rows
@@ -20,7 +23,7 @@ PENALTY = 0.1
 """Weight of the L1 norm, as a share of the least one that leaves no weight at all in a regression without ReLU."""
 
 TOLERANCE = 1e-8
-"""Duality gap at which each regression stops, as a share of the targets' mean square."""
+"""Duality gap at which each regression stops, as a share of the targets' mean square; shortest step of the search."""
 
 ROUNDS = 50
 """Most times the set of samples with a positive prediction is settled anew."""
@@ -74,9 +77,8 @@ def _search(cx: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _lasso(cx: np.ndarray, target: np.ndarray, n: int, penalty: float) -> tuple[np.ndarray, float]:
     """Return weights and intercept of a lasso whose squared errors are divided by n, exact on the weights it keeps."""
     alpha = penalty * n / len(cx)
-    model = Lasso(alpha=alpha, tol=TOLERANCE, max_iter=10_000).fit(cx, target)
-    w, kept = np.array(model.coef_), np.flatnonzero(model.coef_)
-    middle = cx.mean(axis=0)
+    w, middle = _weights(cx, target, alpha), cx.mean(axis=0)
+    kept = np.flatnonzero(w)
     if 0 < len(kept) < len(cx):
         part = cx[:, kept] - middle[kept]
         right = part.T @ (target - target.mean()) - alpha * len(cx) * np.sign(w[kept])
@@ -84,6 +86,17 @@ def _lasso(cx: np.ndarray, target: np.ndarray, n: int, penalty: float) -> tuple[
         if (np.sign(exact) == np.sign(w[kept])).all():
             w[kept] = exact
     return w, float(target.mean() - middle @ w)
+
+
+def _weights(cx: np.ndarray, target: np.ndarray, alpha: float) -> np.ndarray:
+    """Go coordinate by coordinate, or by least angles where activations are too many and too alike for that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return np.array(Lasso(alpha=alpha, tol=TOLERANCE, max_iter=2_000).fit(cx, target).coef_)
+        except ConvergenceWarning:
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of columns that are the same, one is left out
+            return np.array(LassoLars(alpha=alpha, max_iter=8 * max(cx.shape)).fit(cx, target).coef_)
 
 
 def _loss(cx: np.ndarray, target: np.ndarray, w: np.ndarray, b: float, penalty: float) -> float:

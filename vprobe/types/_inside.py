@@ -211,4 +211,5 @@ class Direction:
                 expected="samples of other queries",
                 do="use held-out scores (table 'scores'); Run.score(..., unsafe=True) scores them and marks the result",
             )
-        return (np.asarray(x, dtype=np.float64) @ self.vector.astype(np.float64) - self.midpoint) / self.spread
+        along = np.asarray(x, dtype=np.float64) @ self.vector.astype(np.float64)
+        return np.asarray((along - self.midpoint) / self.spread)
