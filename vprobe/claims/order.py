@@ -81,7 +81,7 @@ def _interval(
         scale = np.sqrt(np.einsum("bvv->bv", gram))
         cosines = gram / (scale[:, :, None] * scale[:, None, :])
         found = stats.correspondence_index(cosines, distance)
-        return found if np.ndim(drawn) > 1 else found[0]
+        return found if np.ndim(drawn) > 1 else np.asarray(found[0])
 
     with np.errstate(all="ignore"):
         made = scipy_stats.bootstrap(
