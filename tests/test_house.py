@@ -18,7 +18,7 @@ FLOORS = {
     "benchmarks": 3, "prompts": 3, "backends": 3, "store": 3,
     "activations": 4, "responses": 4, "splits": 4, "directions": 4, "scores": 4, "agreement": 4, "steering": 4,
     "controls": 4, "power": 4, "scoring": 4, "labels": 4, "psychometrics": 4, "taxonomy": 4, "ess": 4,
-    "compare": 4, "generation": 4, "sweeps": 4, "effects": 4,
+    "compare": 4, "generation": 4, "sweeps": 4, "effects": 4, "damage": 4,
     "claims": 5, "report": 5, "exports": 5, "lexicon": 5, "conformance": 5, "organism": 5, "pipeline": 6,
     "api": 7, "cli": 7, "__main__": 7,
 }  # fmt: skip

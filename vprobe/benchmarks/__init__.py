@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vprobe import registry
 from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing, require
+from vprobe.benchmarks._canaries import Canaries, canaries
 from vprobe.benchmarks._demographics import Demographic, demographics
 from vprobe.benchmarks._neutral import Neutral, neutral
 from vprobe.benchmarks._shipped import Persona, Stem, personas, stems
@@ -13,12 +14,14 @@ from vprobe.errors import InputError
 from vprobe.types import Benchmark
 
 __all__ = [
+    "Canaries",
     "DataEntry",
     "Demographic",
     "Neutral",
     "Persona",
     "Stem",
     "cache_folder",
+    "canaries",
     "demographics",
     "folder",
     "get",
