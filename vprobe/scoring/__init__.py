@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from vprobe import benchmarks, registry
 from vprobe.errors import InputError, unknown
 from vprobe.scoring._left import Contradiction, Unread, contradictions, unread
@@ -57,14 +59,22 @@ def read(name: str, path: Path, *, folder: Path | None = None) -> AnswerTable:
         folder: The instrument's data; the user's cache when None.
 
     Raises:
-        InputError: Not a readable CSV, a missing column, an unknown item or version, a row twice or a number off the
-            scale; the line is named.
+        InputError: Not a readable CSV, a missing column, an unknown item or version, a row twice, a number off the
+            scale (the line is named), or not one answer that can be read.
     """
     plug = plug_in(name)
-    return read_answers(
+    found = read_answers(
         path, plug.ITEM_COLUMNS, plug.known(folder), plug.parse, plug.SCALE, asked=plug.versions(folder),
         instrument=name,
     )  # fmt: skip
+    if plug.KIND != "generation" and not np.isfinite(found.number).any():
+        first = next((text for text in found.texts if text.strip()), "")
+        raise InputError(
+            f"none of {len(found.number)} answers can be read" + (f", the first is {first[:60]!r}" if first else ""),
+            where=str(path), expected=f"answers to {name} in the words of its options, or as numbers",
+            do="check that the file is of this instrument",
+        )  # fmt: skip
+    return found
 
 
 def score(name: str, answers: AnswerTable, *, rule: str = "", folder: Path | None = None) -> tuple[ScaleRow, ...]:

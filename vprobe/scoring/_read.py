@@ -17,6 +17,8 @@ from vprobe.types import AnswerTable
 
 Parse = Callable[[str, str, str], float]
 RESPONDENT, VERSION, TEXT, NUMBER, ERROR = "model", "version", "raw_response", "numeric_response", "error"
+LONGEST = 1 << 24
+"""Most characters in a cell; a model that rambles fills more than the 131,072 that Python allows by itself."""
 ONLY = "v1"
 """Version of the answers of a file that names none."""
 
@@ -102,12 +104,22 @@ def _table(path: Path) -> Any:
 
 def _rows(text: str, path: Path) -> list[list[str]]:
     """Return header and rows, blank lines left out; every row must have as many cells as the header."""
+    head = text.lstrip().partition("\n")[0]
+    other = next((mark for mark in (";", "\t") if mark in head and "," not in head), "")
+    if other:
+        raise InputError(
+            f"cells are separated by {'tabs' if other != ';' else other}", where=str(path), expected="commas",
+            do="save the file as CSV with commas between cells",
+        )  # fmt: skip
+    usual = csv.field_size_limit(LONGEST)
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=None), strict=True) if row]
     except csv.Error as error:
         raise InputError(
             "is not a CSV table", where=str(path), expected="one header, equal rows", do=str(error)
         ) from None
+    finally:
+        csv.field_size_limit(usual)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
             raise InputError(
