@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from jaxtyping import Float
@@ -83,7 +84,8 @@ def _interval(
         found = stats.correspondence_index(cosines, distance)
         return found if np.ndim(drawn) > 1 else np.asarray(found[0])
 
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # scipy warns where it returns NaN, which is reported below
         made = scipy_stats.bootstrap(
             (np.arange(len(names)),), index, n_resamples=resamples, batch=100, vectorized=True, axis=-1, method="BCa",
             rng=np.random.default_rng(seed),
