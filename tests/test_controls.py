@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from vprobe import controls, stats
+from vprobe.errors import RefusedError
 
 GROUPS = (*(f"q{i // 5}" for i in range(100)), "x", "x", "y", "y", "z")
 
@@ -94,3 +95,42 @@ def test_turned_signs_keep_every_labels_size_its_query_mean_and_the_ties_between
     assert abs(turned.mean()) < 0.3 and len({tuple(row) for row in turned}) > 8
     both = stats.centre(found[:, :, 0].T, groups) * stats.centre(found[:, :, 2].T, groups)
     np.testing.assert_allclose(both, (centred[:, [0]] * centred[:, [2]]).repeat(40, axis=1), atol=1e-12)
+
+
+WORDS = ["river", "stone", "lamp", "cloud", "bread", "horse", "paper", "glass"]
+
+
+def said(n: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, size=6)) for _ in range(n)]
+
+
+def test_control_labels_are_a_function_of_the_words_that_holds_everywhere() -> None:
+    texts, groups = said(60, 1), tuple(f"q{i // 5}" for i in range(60))
+    y = np.random.default_rng(2).standard_normal((60, 3))
+    texts[40] = " ".join(reversed(texts[7].split()))
+    y[5, 1] = np.nan
+    made = controls.control_task(texts, y, groups, reliability=np.full(3, np.nan), draws=4, seed=0)
+    np.testing.assert_allclose(made[:, 40], made[:, 7], atol=1e-12)
+    assert np.isnan(made[:, 5, 1]).all() and np.isfinite(np.delete(made, 5, axis=1)).all()
+    counts = controls.word_counts(texts)
+    left = made[0][:, [0]] - counts @ np.linalg.lstsq(counts, made[0][:, [0]], rcond=None)[0]
+    assert np.abs(left).max() < 1e-10, "word counts tell them entirely"
+    again = controls.control_task(texts, y, groups, reliability=np.full(3, np.nan), draws=4, seed=1)
+    assert not np.allclose(made[:, :, 0], again[:, :, 0])
+
+
+def test_control_labels_are_as_noisy_as_the_real_ones() -> None:
+    texts, groups = said(2000, 3), tuple(f"q{i // 5}" for i in range(2000))
+    y = np.random.default_rng(2).standard_normal((2000, 2))
+    clean, noisy = (
+        controls.control_task(texts, y, groups, reliability=np.array(given), draws=1, seed=0)[0]
+        for given in ((np.nan, np.nan), (0.25, 1.0))
+    )
+    np.testing.assert_allclose(stats.within_r(clean, noisy, groups) ** 2, [0.25, 1.0], atol=0.06)
+
+
+def test_texts_without_words_have_no_control_task_and_kinds_are_columns() -> None:
+    with pytest.raises(RefusedError, match="no words"):
+        controls.word_counts(["", "!"])
+    np.testing.assert_array_equal(controls.kinds(["b", "a", "b"]), [[0, 1], [1, 0], [0, 1]])
