@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from vprobe import __main__ as front
-from vprobe import benchmarks, store
+from vprobe import benchmarks, registry, store
+from vprobe.types import ScoreRow
 
 from tests import tiny
 
@@ -130,6 +131,32 @@ def test_an_unknown_value_names_the_nearest(vprobe, model: Path, run: Path) -> N
     assert vprobe("probe", run, "--method", "mean-difference", "--draws", "5").code == 0
     said = vprobe("steer", "--model", model, "--run", run, "--value", "pwer")
     assert said.code == 1 and "power" in said.err
+
+
+def test_every_direction_method_can_be_asked_for_and_one_that_cannot_be_fitted_to_items_says_what_it_takes(
+    vprobe, model: Path, tmp_path: Path
+) -> None:
+    small = ("--limit", "6", "--sites", "resid_post:0")
+    assert vprobe("extract", "--model", model, "--benchmark", "everyday", "--out", tmp_path, *small).code == 0
+    fitted = [method for method in registry.names("vprobe.directions") if method != "svd-shared"]
+    asked = [word for method in fitted for word in ("--method", method)]
+    said = vprobe("probe", tmp_path, *asked, "--values", "power", "--draws", "2")
+    assert said.code == 0, said.err
+    assert [one.method for one in store.load_directions(tmp_path)] == fitted
+    scored = [row for row in store.load_rows(tmp_path, "scores", ScoreRow) if row.kind == "probe"]
+    assert {row.method for row in scored} == set(fitted)
+    said = vprobe("probe", tmp_path, "--method", "svd_shared", "--draws", "2")
+    assert said.code == 1 and "two directions of one value" in said.err and "not fitted to labels" in said.err
+    assert len(store.load_directions(tmp_path)) == len(fitted), "what was there stays"
+
+
+def test_values_that_tell_each_other_have_no_unique_directions_and_the_message_says_what_to_do(
+    vprobe, run: Path
+) -> None:
+    said = vprobe("probe", run, "--method", "partial", "--draws", "5")
+    assert said.code == 1 and "no value has a direction with partial" in said.err and "higher_order" in said.err
+    said = vprobe("probe", run, "--method", "partial", "--method", "covariance", "--draws", "5")
+    assert said.code == 0 and "none with partial" in said.out
 
 
 def test_an_empty_prompt_is_refused(vprobe, model: Path, run: Path) -> None:

@@ -22,7 +22,7 @@ NEEDS = "labels"
 PENALTY = 0.1
 """Weight of the L1 norm, as a share of the least one that leaves no weight at all in a regression without ReLU."""
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-6
 """Duality gap at which each regression stops, as a share of the targets' mean square; shortest step of the search."""
 
 ROUNDS = 50
