@@ -59,6 +59,7 @@ class FakeBackend:
         self.points: tuple[str, ...] = ("embed", "resid_post", "attn_out")
         self.device = "cpu"
         self.default_batch_tokens = budget
+        self.unshared = "a table of numbers shares nothing"
         self.delay, self.answer = delay, answer
         self.calls: list[tuple[str, ...]] = []
         self.asked_new_tokens: list[tuple[int, int]] = []

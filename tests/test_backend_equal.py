@@ -88,6 +88,9 @@ def test_activations_are_the_same_at_every_site(pair: Pair) -> None:
     asked = (pair.said, pair.sites(), ["response_mean", "last_prompt"])
     same(pair.other.read(*asked), pair.reference.read(*asked))
     sites = [Site(0), Site(1)]
+    for point, _ in pair.reference._inner:
+        read = [one.read(pair.said, [Site(1, point)], ["last_prompt"]) for one in (pair.other, pair.reference)]
+        same(*read)
     norms = [one.residual_norms(pair.said, sites) for one in (pair.other, pair.reference)]
     np.testing.assert_allclose(norms[0], norms[1], rtol=LIMIT)
 

@@ -5,7 +5,7 @@ One file per engine. Only these files import torch, transformers, transformer_le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +15,7 @@ from vprobe import registry
 from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
 
-__all__ = ["Backend", "Device", "devices", "embed", "load", "names", "untrained"]
+__all__ = ["Backend", "Device", "classifier", "devices", "embed", "load", "names", "untrained"]
 
 
 @runtime_checkable
@@ -151,6 +151,25 @@ def load(
     """
     engine = registry.load("vprobe.backends", backend, kind="backend")
     return engine.load(model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+
+
+def classifier(
+    name: str, labels: Sequence[str], *, revision: str = "", device: str = "auto"
+) -> Callable[[Sequence[str]], Float[np.ndarray, "text label"]]:
+    """Load a classifier of texts, which gives every text the probability of each label; see `_classify`.
+
+    Args:
+        name: Local folder or hub id of an `AutoModelForSequenceClassification`.
+        labels: The labels wanted of it.
+        revision: Hub commit, branch or tag; empty is the default branch.
+        device: "auto", "cpu", "cuda", ...
+
+    Raises:
+        ModelError: It cannot be loaded, or lacks a label.
+    """
+    from vprobe.backends._classify import load_classifier
+
+    return load_classifier(name, labels, revision=revision, device=device)
 
 
 def untrained(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -85,17 +84,16 @@ class Traces:
         self._envoys = wrapped.interleaver.envoys
         self._watched: list[_Watched] = []
         inner = anatomy.inner
-        parts: Sequence[Sequence[nn.Module]] = (
-            inner.heads, anatomy.attention, inner.neurons, anatomy.mlp, anatomy.blocks,
-        )  # fmt: skip
-        self._blocks = {id(block) for block in anatomy.blocks}
-        self._order = {id(m): (i, j + 1) for j, part in enumerate(parts) for i, m in enumerate(part)}
+        passed = (anatomy.blocks, inner.heads, anatomy.attention, inner.neurons, anatomy.mlp, anatomy.blocks)
+        self._order = {
+            (id(module), enters): (layer, step)
+            for step, (part, enters) in enumerate(zip(passed, (True, True, False, True, False, False), strict=True))
+            for layer, module in enumerate(part)
+        }
 
     def watch(self, module: nn.Module, enters: bool, change: Change) -> Any:
         """Watch a module; a trace asks for values in the order in which the model makes them."""
-        layer, step = self._order[id(module)]
-        step = 0 if enters and id(module) in self._blocks else step
-        one = _Watched((layer, step), self._envoys[id(module)], enters, change, self._watched)
+        one = _Watched(self._order[id(module), enters], self._envoys[id(module)], enters, change, self._watched)
         self._watched.append(one)
         return one
 

@@ -79,8 +79,9 @@ def watch(module: nn.Module, enters: bool, change: Change) -> Any:
     point = component.hook_in if enters else component.hook_out
 
     def hook(x: Tensor, hook: Any) -> Tensor | None:
-        new = change(x)
-        return None if new is x else new
+        flat = x.flatten(2) if x.dim() > 3 else x  # `hook_z` shows the heads apart
+        new = change(flat)
+        return None if new is flat else new.reshape(x.shape)
 
     return _Handle(point, point.add_hook(hook))
 
