@@ -89,7 +89,7 @@ def value_neurons(
         most_degrees: Largest angle at which a neuron is named.
 
     Raises:
-        InputError: The two directions do not span a plane whose parts have a sign.
+        InputError: The two directions do not span a plane whose parts have a sign, or weights are not finite.
 
     Source: Han et al. (2025), arXiv 2509.24319; activity as a weight is vprobe's.
     """
@@ -100,6 +100,8 @@ def value_neurons(
             f"two directions with cosine {parts.cosine:.3g}", where="value neurons", expected="two that span a plane"
         )
     w = np.asarray(w_out, dtype=np.float64)
+    if n := int((~np.isfinite(w)).sum()):
+        raise InputError(f"{n} output weights are NaN or infinite", where="value neurons", expected="finite numbers")
     along = w @ named[:2].T
     length = np.linalg.norm(along, axis=1)
     # Parts that are rounding have no angle: their direction in the plane is chance.
@@ -127,7 +129,7 @@ def contrast_neurons(
         quantile: Of the absolute differences, 0 to 1, that must be exceeded.
 
     Raises:
-        InputError: Fewer than two texts on a side, or a quantile outside 0 to 1.
+        InputError: Fewer than two texts on a side, activity that is not finite, or a quantile outside 0 to 1.
 
     Source: DPN-LE (2026), arXiv 2604.27929; Cohen (1988), ch. 2.
     """
@@ -138,6 +140,8 @@ def contrast_neurons(
             expected="2 texts or more on each side and a quantile from 0 to 1",
         )
     high, low = np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64)
+    if n := int((~np.isfinite(high)).sum() + (~np.isfinite(low)).sum()):
+        raise InputError(f"{n} activities are NaN or infinite", where="contrast neurons", expected="finite numbers")
     difference = high.mean(axis=0) - low.mean(axis=0)
     squares = (len(high) - 1) * high.var(axis=0, ddof=1) + (len(low) - 1) * low.var(axis=0, ddof=1)
     spread = np.sqrt(squares / (len(high) + len(low) - 2))
