@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vprobe.report import (
+    card,
     circumplex,
     claimed,
     conditions,
@@ -34,7 +35,8 @@ def build(tables: Tables) -> tuple[Section, ...]:
     """Return every section after the headline, in the order of the report."""
     said = (_claims,) if tables.claims else ()
     across = (_conditions,) if tables.conditions else ()
-    first = (*said, _layers, _profile)
+    beside = (card.section,) if tables.baselines else ()
+    first = (*said, _layers, *beside, _profile)
     then = (_circle, _agreement, *across, _doses, _map)
     told, last = _told(tables), (_counts(tables), _provenance(tables))
     if tables.cannot_probe:  # nothing is recommended that would be refused
@@ -84,17 +86,15 @@ def _layers(tables: Tables) -> Section:
         frames = frames if marked else "No cell beats the family-wise null, so none is framed."
         caption = (
             f"Held-out within-query correlation of probe score and label at every layer. {frames} Right: the "
-            "97.5 % quantile of each value's own null (smallest to largest over layers) and the ceiling that "
-            "label noise "
-            "sets. The best cell of a map is a choice made after looking; the nested estimate below is not."
+            "97.5 % quantile of each value's own null (smallest to largest over layers) and the ceiling that label "
+            "noise sets. The best cell of a map is a choice made after looking; the nested estimate below is not."
         )
         caption += _planted(tables, "probe~label", "the r of a reader who knows what was planted.")
         panels.append(Panel(heatmap.draw(fixed, tables.truth), caption))
     if nested:
         caption = (
-            "Nested estimate: the layer is chosen by inner folds and scored once on queries not used for the "
-            "choice, one "
-            "panel per method. Coloured dot: above the null. Grey band: middle 95 % of the permutation null. "
+            "Nested estimate: the layer is chosen by inner folds and scored once on queries not used for the choice, "
+            "one panel per method. Coloured dot: above the null. Grey band: middle 95 % of the permutation null. "
             "Black tick: ceiling."
         )
         words = tables.rows("text~label")

@@ -12,6 +12,7 @@ from vprobe import ess, store
 from vprobe.report.truth import NONE, Truth
 from vprobe.types import (
     Agreement,
+    BaselineRow,
     Benchmark,
     ClaimRow,
     ConditionRow,
@@ -24,6 +25,7 @@ from vprobe.types import (
     RunInfo,
     ScaleRow,
     ScoreRow,
+    SearchRow,
     TruthRow,
 )
 
@@ -31,7 +33,7 @@ NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
     "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
-    "readings",
+    "readings", "baselines", "search", "final",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -69,6 +71,9 @@ class Tables:
         trends: Rows of `people_trends`.
         axes: Rows of `people_axes`.
         readings: Rows of `readings`.
+        baselines: Rows of `baselines`.
+        search: Rows of `search`.
+        final: Rows of `final`.
         truth: What was planted; empty unless something was.
         effects: Of the methods in `directions`.
         recorded: Whether activations were recorded.
@@ -92,6 +97,9 @@ class Tables:
     trends: tuple[ess.TrendMatch, ...] = ()
     axes: tuple[ess.AxisMatch, ...] = ()
     readings: tuple[ScoreRow, ...] = ()
+    baselines: tuple[BaselineRow, ...] = ()
+    search: tuple[SearchRow, ...] = ()
+    final: tuple[Agreement, ...] = ()
     truth: Truth = NONE
     effects: tuple[Effect, ...] = ()
     recorded: bool = False
@@ -179,6 +187,9 @@ def read(folder: Path) -> Tables:
         trends=rows("people_trends", ess.TrendMatch),
         axes=rows("people_axes", ess.AxisMatch),
         readings=rows("readings", ScoreRow),
+        baselines=rows("baselines", BaselineRow),
+        search=rows("search", SearchRow),
+        final=rows("final", Agreement),
         truth=Truth(rows("truth", TruthRow)),
         effects=_effects(folder) if "directions" in present else (),
         recorded="extract" in store.stages(folder),
