@@ -9,6 +9,7 @@ import numpy as np
 from vprobe import agreement, controls, scores, store
 from vprobe.config import RunConfig
 from vprobe.pipeline._common import Stage, Tell, info, quiet
+from vprobe.pipeline._detail import TABLE, detail
 from vprobe.pipeline._find import REFITTED, nested, of_probe
 from vprobe.pipeline._lookup import as_probed, held_out_scores, save_agreement
 from vprobe.pipeline._study import LABEL_UNIT, Keyed, Study, keyed, study
@@ -43,6 +44,9 @@ def agree(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
             rows, profiles = rows + more, profiles + probe_keyed
         save_agreement(folder, rows, keep=lambda row: of_probe(row) or row.level == "condition")
         store.save_rows(folder, "profile", profiles, ProfileRow)
+        methods = probed.method if probed else ()
+        more = detail(folder, items, known, answered, profiles, methods, config)
+        store.save_rows(folder, TABLE, more, Agreement)
         store.save_info(folder, info("agree", config), "agree")
     facts = (
         ("items rated", len(behavior.item_ids) - behavior.n_unscored),
