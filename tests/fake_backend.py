@@ -122,6 +122,9 @@ class FakeBackend:
         n = [max(1, len(row.ids) - 1) for row in rows]
         return np.array([(0.01 * size * k, 2.0, 2.0 + 0.01 * size, k) for k in n], np.float64)
 
+    def neuron_weights(self, layer: int) -> np.ndarray:
+        return np.random.default_rng(layer).standard_normal((16, 8)).astype(np.float32)
+
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> np.ndarray:
         return np.full(len(sites), 2.0, np.float32)
 

@@ -95,6 +95,11 @@ def test_activations_are_the_same_at_every_site(pair: Pair) -> None:
     np.testing.assert_allclose(norms[0], norms[1], rtol=LIMIT)
 
 
+def test_what_neurons_write_is_the_same(pair: Pair) -> None:
+    last = pair.reference.info.n_layers - 1
+    np.testing.assert_allclose(pair.other.neuron_weights(last), pair.reference.neuron_weights(last), atol=1e-6)
+
+
 def test_steered_activations_scores_and_texts_are_the_same(pair: Pair) -> None:
     plain = pair.reference.choose(pair.answers)
     np.testing.assert_allclose(pair.other.choose(pair.answers), plain, rtol=LIMIT, atol=LIMIT)

@@ -134,6 +134,20 @@ def test_attention_and_mlp_outputs_add_up_to_the_block(any_model: Case) -> None:
             np.testing.assert_array_equal(x["resid_mid"], x["resid_pre"] + x["attn_out"])
 
 
+def test_what_neurons_write_adds_up_to_the_mlps_output_before_its_norm(any_model: Case) -> None:
+    engine, tokens, at = any_model.engine, any_model.said[1:2], ["last_prompt", "response_mean"]
+    normed = engine.info.family.startswith(("gemma2", "gemma3", "olmo2"))
+    for layer in range(engine.info.n_layers):
+        w_out = engine.neuron_weights(layer)
+        acts, out = (engine.read(tokens, [Site(layer, point)], at)[:, 0, 0] for point in ("mlp_neurons", "mlp_out"))
+        assert w_out.shape == (acts.shape[1], engine.info.d_model) and w_out.dtype == np.float32
+        wrote, real = (acts[0] - acts[1]) @ w_out, out[0] - out[1]  # what all inputs share, such as a bias, cancels
+        away = np.linalg.norm(wrote - real) / np.linalg.norm(real)
+        assert away > 0.01 if normed else away < 1e-4
+    with pytest.raises(ModelError, match="no layer 99"):
+        engine.neuron_weights(99)
+
+
 def test_parallel_blocks_offer_no_middle(any_model: Case) -> None:
     parallel = any_model.engine.info.family in ("phi", "gpt_neox")
     assert ("resid_mid" in any_model.engine.points) is not parallel

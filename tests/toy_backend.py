@@ -207,6 +207,9 @@ class Toy:
             out.append(((np.exp(p) * (p - q)).sum(-1).mean(), -p[said].mean(), -q[said].mean(), len(p)))
         return np.array(out, dtype=np.float64)
 
+    def neuron_weights(self, layer: int) -> np.ndarray:
+        return self._blocks[layer][5]
+
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> np.ndarray:
         found = [self._run(row.ids, row.prompt_length, ())[0] for row in rows]
         norms = [np.concatenate([np.linalg.norm(s[site][1:], axis=-1) for s in found]) for site in sites]

@@ -154,6 +154,19 @@ class Model:
             out[list(batch)] = found[0, :, 0]
         return out
 
+    def neuron_weights(self, layer: int) -> np.ndarray:
+        """Return what each MLP neuron of a block writes per unit of activity, float32 of shape (neuron, d_model).
+
+        `vprobe.directions.value_neurons` names those that write a value.
+
+        Args:
+            layer: Block index from 0.
+
+        Raises:
+            ModelError: No such block, or the engine does not know where the model's neurons speak.
+        """
+        return self.backend.neuron_weights(layer)
+
 
 @final
 class Run:

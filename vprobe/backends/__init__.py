@@ -112,6 +112,17 @@ class Backend(Protocol):
         """
         ...
 
+    def neuron_weights(self, layer: int) -> Float[np.ndarray, "neuron d_model"]:
+        """Return what each MLP neuron of a block writes per unit of its activity, as `mlp_neurons` reads it.
+
+        Args:
+            layer: Block index from 0.
+
+        Raises:
+            ModelError: No such block, or the engine does not know where the model's neurons speak.
+        """
+        ...
+
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
         """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
 

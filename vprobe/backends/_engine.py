@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vprobe.backends import _arms, _choose, _drift, _loading, _run, _tree
+from vprobe.backends import _arms, _choose, _drift, _inner, _loading, _run, _tree
 from vprobe.backends._families import Anatomy
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
@@ -132,6 +132,28 @@ class Engine:
         self._pass(rows, sites, measure, ())
         medians = [np.median(found[site].cpu().numpy()) for site in sites]
         return np.asarray(medians, dtype=np.float32)
+
+    def neuron_weights(self, layer: int) -> Float[np.ndarray, "neuron d_model"]:
+        """Return what each MLP neuron of a block writes per unit of its activity, as `mlp_neurons` reads it.
+
+        Where a block norms its MLP's output, this is before the norm. Numbers are as exact as the model's format.
+
+        Args:
+            layer: Block index from 0.
+
+        Raises:
+            ModelError: No such block, or this engine does not know where the model's neurons speak.
+        """
+        check_sites([Site(layer, "mlp_neurons")], self.info, [point for point, _ in self._inner])
+        width = dict(self._inner)["mlp_neurons"]
+        like = next(self._anatomy.blocks[layer].parameters())
+        found = _inner.written(self._anatomy.inner.neurons[layer], width, like).numpy()
+        if found.shape != (width, self.info.d_model):
+            raise ModelError(
+                f"output weights of shape {found.shape}", where=self.info.name,
+                expected=f"({width}, {self.info.d_model})", do="load the model with backend hf",
+            )  # fmt: skip
+        return found
 
     def _check_read(self, rows: Sequence[Tokens], sites: Sequence[Site], steering: Steered) -> None:
         """Refuse what cannot be read, before anything runs."""

@@ -72,6 +72,26 @@ def find(
     )
 
 
+def written(speaks: nn.Module, neurons: int, like: Tensor, *, at_once: int = 512) -> Tensor:
+    """Return what a projection makes of each neuron alone, less what it makes of none, float32 on the CPU.
+
+    Args:
+        speaks: The MLP's last projection, of whatever class: it is asked, not looked into.
+        neurons: Its inputs.
+        like: A tensor of the model's number format and device.
+        at_once: Neurons asked together.
+    """
+    with torch.inference_mode():
+        none = like.new_zeros(1, neurons)
+        rest = speaks(none).float()
+        parts = []
+        for start in range(0, neurons, at_once):
+            alone = like.new_zeros(min(at_once, neurons - start), neurons)
+            alone[torch.arange(len(alone)), start + torch.arange(len(alone))] = 1.0
+            parts.append((speaks(alone).float() - rest).cpu())
+    return torch.cat(parts)
+
+
 def _child(block: nn.Module, names: Sequence[str]) -> nn.Module | None:
     return next((child for name, child in block.named_children() if name in names), None)
 
