@@ -10,16 +10,19 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show, tables
 from vprobe.cli.options import AsJson
-from vprobe.errors import unknown
+from vprobe.errors import InputError, unknown
 
 Answers = Annotated[
-    Path, typer.Option("--answers", help="CSV: model, version, item columns, raw_response or numeric_response.")
+    Path | None,
+    typer.Option(
+        "--answers", help="CSV: model, version, item columns, raw_response or numeric_response.", show_default=False
+    ),
 ]
 
 
 def score(
     name: Annotated[str, typer.Argument(help="Instrument, such as value-portrait, svo or pvq-21.", show_default=False)],
-    answers: Answers,
+    answers: Answers = None,
     rule: Annotated[str, typer.Option("--rule", help="Scoring rule; the instrument's first when left out.")] = "",
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the instrument's files instead of the user's cache.")
@@ -31,13 +34,41 @@ def score(
         bool,
         typer.Option("--reliability", help="Also say how repeatable answers are and which scales hold together."),
     ] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="valuelex: a rated run whose completions to score instead.", show_default=False),
+    ] = None,
+    judge: Annotated[str, typer.Option("--judge", help="valuelex: model that judges each completion.")] = "",
+    prototypes: Annotated[
+        str, typer.Option("--prototypes", help="valuelex: model whose activations compare completions with words.")
+    ] = "",
+    classifier: Annotated[
+        str, typer.Option("--classifier", help="valuelex: classifier of texts, labels the six sub-dimensions.")
+    ] = "",
+    people: Annotated[
+        Path | None,
+        typer.Option("--people", help="valuelex: CSV of completions people labelled, to hold scorers against.",
+                     show_default=False),
+    ] = None,
+    device: o.Device = None,
     as_json: AsJson = None,
-) -> None:
-    """Score answers you already have by an instrument's own rule."""
+) -> None:  # fmt: skip
+    """Score answers you already have by an instrument's own rule; sentence completions by other scorers too."""
     import dataclasses
 
     from vprobe import pipeline, scoring
 
+    if (answers is None) == (run is None):
+        raise InputError("--answers and --run", where="score", expected="one of them")
+    if name == "valuelex" and (run or judge or prototypes or classifier or people):
+        given = scoring.read(name, answers) if answers else pipeline.completions_of(run or Path())
+        judged = pipeline.judged(given, judge=judge, prototypes=prototypes, classifier=classifier, people=people,
+                                 device=device or "auto")  # fmt: skip
+        show.print_json(tables.judged_facts(judged)) if as_json else tables.judged(judged)
+        return
+    if answers is None or judge or prototypes or classifier or people:
+        raise InputError(f"scorers of completions for {name}", where="score", expected="the instrument valuelex",
+                         do="other instruments have one rule: give --answers and leave these options out")  # fmt: skip
     read = scoring.read(name, answers, folder=data)
     left = scoring.unread(read, texts=scoring.plug_in(name).KIND == "generation")
     torn = scoring.contradictions(read)

@@ -31,6 +31,43 @@ def scales(rows: Sequence[Any]) -> None:
             show.line(f"reliability: {what}")
 
 
+def judged(found: Any) -> None:
+    """Print completions scored several ways, whether the scorers agree, and whether people agree with them."""
+    from vprobe import values
+
+    scales(found.scales)
+    number = show.number
+    if found.agreement:
+        show.table("do scorers agree, over completions", ("scorers", "scale", "rank r", "ICC(3,1)", "n", "unscored"), [
+            (f"{one.first}, {one.second}", values.title(one.scale), number(one.spearman), number(one.icc), str(one.n),
+             str(one.n_unscored))
+            for one in found.agreement
+        ])  # fmt: skip
+    show.table("halo: variance of six scores on one component", ("scorer", "share", "chance", "respondents"), [
+        (one.rule, number(one.halo.share), number(one.halo.chance), str(one.halo.n)) for one in found.halos
+    ])  # fmt: skip
+    if found.people:
+        heads = ("scorer", "accuracy", "kappa", "n", "unscored", *(values.title(one) for one in values.VALUELEX_SUB))
+        show.table("against people's labels; under each scale the rank r", heads, [
+            (one.scorer, number(one.accuracy), number(one.kappa), str(one.n), str(one.n_unscored),
+             *(number(r) for r in one.spearman))
+            for one in found.people
+        ])  # fmt: skip
+
+
+def judged_facts(found: Any) -> dict[str, Any]:
+    """Return completions scored several ways as plain values for JSON."""
+    import dataclasses
+
+    parts = {name: [dataclasses.asdict(one) for one in getattr(found, name)] for name in ("scales", "agreement")}
+    halos = [
+        {"rule": one.rule, "n": one.halo.n, "share": one.halo.share, "chance": one.halo.chance,
+         "correlations": one.halo.correlations.tolist(), "centred": one.halo.centred.tolist()}
+        for one in found.halos
+    ]  # fmt: skip
+    return {**parts, "halos": halos, "people": [dataclasses.asdict(one) for one in found.people]}
+
+
 def left(unread: Sequence[Any], torn: Sequence[Any], n: int, *, explain: bool) -> None:
     """Print how many answers could not be read, and how many say one thing in words and another in numbers."""
     end = "." if explain else "; see --explain."

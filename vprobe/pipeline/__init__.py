@@ -25,6 +25,7 @@ from vprobe.pipeline._personas import personas
 from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._schema import Column, about, export, schema
+from vprobe.pipeline._scorers import Judged, completions_of, judged
 from vprobe.pipeline._solve import Wish, steer_solve
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
@@ -34,6 +35,7 @@ __all__ = [
     "Climbed",
     "Column",
     "Compared",
+    "Judged",
     "Reliability",
     "SideBySide",
     "Stage",
@@ -47,6 +49,7 @@ __all__ = [
     "claims",
     "climb",
     "compare",
+    "completions_of",
     "demo",
     "demographics",
     "direction",
@@ -54,6 +57,7 @@ __all__ = [
     "export",
     "extract",
     "induce",
+    "judged",
     "model_path",
     "open_final",
     "personas",
