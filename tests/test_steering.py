@@ -298,12 +298,12 @@ def test_calibration_finds_the_curve_that_made_the_labels() -> None:
     x = rng.standard_normal((20_000, WIDTH)) * 2
     truth = Probe(way, 1.5, 0.7)
     present = rng.random(len(x)) < truth.probability(x)
-    found = steering.calibrate(way, x, present)
+    found = steering.calibrate(way, way.score(x), present)
     assert abs(found.slope - 1.5) < 0.1 and abs(found.intercept - 0.7) < 0.1
     with pytest.raises(RefusedError, match="log odds"):
-        steering.calibrate(way, x, ~present)
+        steering.calibrate(way, way.score(x), ~present)
     with pytest.raises(InputError, match="both kinds"):
-        steering.calibrate(way, x, np.ones(len(x), dtype=bool))
+        steering.calibrate(way, way.score(x), np.ones(len(x), dtype=bool))
 
 
 def test_directions_apart_leave_each_others_projections_alone() -> None:

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
 from vprobe import backends, batching, pipeline, prompts, steering, store
 from vprobe.errors import InputError
-from vprobe.types import Activations, Direction, ModelInfo, RunInfo, Scores, Site, Steering
+from vprobe.types import Activations, Direction, Gate, ModelInfo, Operation, RunInfo, Scores, Site, Steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,26 +92,34 @@ class Model:
         strength: float | None = None,
         coefficient: float | None = None,
         positions: str = "all",
-        operation: str = "add",
+        operation: str | Operation = "add",
+        gate: Gate | None = None,
+        each: Literal["token", "prompt"] = "token",
+        conflict: str = "sequence",
     ) -> Iterator[Model]:
         """Steer everything inside the `with` block; several may be nested.
 
         Args:
             direction: From `Run.direction`, or your own.
-            strength: Coefficient over the direction's `unit`, the median residual norm at its site.
-            coefficient: Activation units, instead of `strength`.
-            positions: "all", "prompt", "response" or "after_prompt".
-            operation: Steering operation.
+            strength: Coefficient over the direction's `unit`, the median residual norm at its site; degrees or shares
+                for an operation that counts these.
+            coefficient: In the operation's measure, instead of `strength`.
+            positions: Tokens steered, see `types.STEER_POSITIONS`.
+            operation: Name of a steering operation, or one made by `steering.load` or by yourself.
+            gate: When it acts, made by `steering.gate` or by yourself; always when None.
+            each: "token" or "prompt", see `types.Steering`.
+            conflict: What is done when several changes act at one site on one token, see `types.CONFLICTS`.
 
         Raises:
             InputError: Neither or both of strength and coefficient, or a strength for a direction without a unit.
         """
         if (strength is None) == (coefficient is None):
             raise InputError("strength and coefficient", where="steered", expected="exactly one of the two")
-        if coefficient is None and math.isnan(direction.unit):
+        what = steering.load(operation) if isinstance(operation, str) else operation
+        if coefficient is None and what.measure == "activation" and math.isnan(direction.unit):
             raise InputError("the direction has no unit", where="steered", do="give a coefficient in activation units")
-        size = coefficient if coefficient is not None else (strength or 0.0) * direction.unit
-        change = Steering(steering.load(operation), direction, size, positions)
+        size = coefficient if coefficient is not None else what.coefficient(strength or 0.0, direction.unit)
+        change = Steering(what, direction, size, positions, gate=gate, each=each, conflict=conflict)
         before = self._active
         self._active = (*before, change)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vprobe.errors import InputError, unknown
 
-PLUG_INS = ("method", "steer_method", "benchmark", "backend")
+PLUG_INS = ("method", "steer_method", "steer_operation", "benchmark", "backend")
 """Fields that name plug-ins."""
 
 
@@ -64,13 +64,33 @@ class RunConfig:
     )
     steer_method: str = _opt("mean-difference", "Direction method used for steering.")
     steer_site: str = _opt("", "Site to steer, such as resid_post.3; empty is the one inner folds picked most often.")
-    steer_positions: str = _opt("all", "Tokens steered: all, prompt, response, after_prompt.")
+    steer_positions: str = _opt(
+        "all", "Tokens steered: all, prompt, response, after_prompt, last_prompt, option_span, from:K."
+    )
+    steer_operation: str = _opt(
+        "add",
+        "What is done with the vector: add, norm-preserving-add, rotate, angular, project-out, clamp, cap, leace, "
+        "minimal-dose, relu-dose. Strengths count residual norms where it adds, degrees where it turns, else shares.",
+    )
+    steer_options: tuple[str, ...] = _opt(
+        (),
+        "NAME=VALUE: probability, below, target, low, high (SDs of the scores), angle, second, each, gate_above, "
+        "gate_below, gate_each.",
+    )
+    steer_gate: str = _opt("none", "When a change acts: none, probability, cosine; bounds are options.")
+    steer_conflict: str = _opt(
+        "sequence", "Several changes at one site and token: sequence, sum, mean, strongest, first, refuse."
+    )
     steer_versions: tuple[str, ...] = _opt(
         ("v1", "v1_reversed"), "Rating versions asked at every dose; keep both orders."
     )
     strengths: tuple[float, ...] = _opt(
         (-0.5, -0.25, 0.0, 0.25, 0.5), "Doses: coefficient over the median residual norm at the site."
     )
+    dose: str = _opt(
+        "", "Unit of strengths: empty is the residual norm; kl=1.0 is the coefficient that costs 1 nat on neutral text."
+    )
+    damage_limit: int = _opt(0, "Only the first N neutral texts, questions and requests that show damage; 0 is all.")
     steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
     null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
     null_arms: tuple[str, ...] = _opt(

@@ -33,6 +33,9 @@ def extract(
     data: o.DataFolder = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print tokens, FLOPs, memory, time and store size; record nothing.")
+    ] = False,
     as_json: o.AsJson = None,
 ) -> None:
     """Record a model's activations over a benchmark's items. Resumes where it was stopped."""
@@ -40,13 +43,17 @@ def extract(
 
     config = o.resolve(
         fields={
-            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
+            "model": o.need(model, "--model"), "out": out if plan else o.need(out, "--out"),
+            "benchmark": o.split(benchmark),
             "sites": o.sites(sites), "layers": layers, "positions": o.split(positions), "template": template,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
             "limit": limit, "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
             "untrained": untrained, "embedding": embedding,
         }
     )  # fmt: skip
+    if plan:
+        show.stage(pipeline.foresee(config), as_json=as_json)
+        return
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.extract(config, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -95,7 +102,14 @@ def steer(
     context: typer.Context,
     model: o.Model = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
-    value: Annotated[str | None, typer.Option("--value", help="Value to steer towards.", show_default=False)] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(
+            "--value",
+            help="Value to steer towards; several with their strengths: benevolence=0.3,power=-0.1.",
+            show_default=False,
+        ),
+    ] = None,
     strength: Annotated[
         float,
         typer.Option("--strength", help="Coefficient over the median residual norm at the site; below 0 steers away."),
@@ -106,9 +120,14 @@ def steer(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length limit of an answer.")] = 60,
     temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    dose: o.Dose = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
+    conflict: o.Conflict = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,
@@ -125,6 +144,8 @@ def steer(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "dose": dose,
+            "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "seed": seed,
             "trust_remote_code": trust_remote_code,
         }
@@ -143,11 +164,15 @@ def sweep(
     run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
+    dose: o.Dose = None,
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
     backend: o.Engine = None,
@@ -167,9 +192,10 @@ def sweep(
     folder = Path(o.need(str(run) if run else None, "--run"))
     config = o.resolve(
         fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values),
+            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
             "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
             "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_operation": operation, "steer_options": option, "steer_gate": gate,
             "steer_limit": limit, "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype,
             "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
             "trust_remote_code": trust_remote_code,

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import effects, steering, store
+from vprobe import effects, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed, direction
+from vprobe.pipeline._manner import manner
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
-from vprobe.types import Direction, EffectRow, ResponseRow, SpecificityRow, Steering
+from vprobe.types import EffectRow, ResponseRow, SpecificityRow, Steering
 from vprobe.values import HUMAN_COVARIANCE, SCHWARTZ
 
 KINDS = ("marginal", "unique")
@@ -68,7 +69,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     with store.timed(folder, "matrix", device=backend.device):
         for method in methods:
             vectors = fit_vectors(folder, config, known, values, method, items)
-            moved = _moved(config, vectors, items, values, backend, partial(tell, f"steer with {method}"))
+            moved = _moved(folder, config, vectors, items, values, backend, partial(tell, f"steer with {method}"))
             told += _responses(config, vectors, moved, values, method)
             leaks = _leaks(moved)
             for kind in KINDS:
@@ -97,6 +98,7 @@ def _doses(config: RunConfig) -> Float[np.ndarray, " dose"]:
 
 
 def _moved(
+    folder: Path,
     config: RunConfig,
     vectors: Vectors,
     items: Tried,
@@ -105,12 +107,12 @@ def _moved(
     progress: Callable[[int, int], None],
 ) -> _Moved:
     doses = _doses(config)
-    add = steering.load("add")
+    hows = {value: manner(folder, config, vectors[value], samples=items.train) for value in values}
 
-    def arm(vector: Direction, dose: float) -> tuple[Steering, ...]:
-        return (Steering(add, vector, dose * vector.unit, config.steer_positions),) if dose else ()
+    def arm(value: str, dose: float) -> tuple[Steering, ...]:
+        return (hows[value].change(vectors[value], float(dose)),) if dose else ()
 
-    arms = [arm(vectors[value], dose) for value in values for dose in doses]
+    arms = [arm(value, dose) for value in values for dose in doses]
     answered = rated(config, items, backend, arms, progress)
     ratings = np.stack([one.expected for one in answered]).reshape(len(values), len(doses), -1)
     points = [rating for answers in items.asked.answers for rating in answers.ratings]

@@ -22,7 +22,9 @@ from vprobe.pipeline._common import (
     load_benchmarks,
     quiet,
 )
+from vprobe.pipeline._costs import unit_of
 from vprobe.pipeline._lookup import as_probed, direction
+from vprobe.pipeline._manner import manner
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Trial, prepare, rated
 from vprobe.types import (
@@ -68,9 +70,10 @@ def steer_text(
 
     Args:
         folder: A run with directions.
-        config: Model, method, site, positions and seed.
-        value: Value to steer towards.
-        strength: Coefficient over the median residual norm at the site.
+        config: Model, method, site, positions, operation, gate, conflict policy and seed.
+        value: Value to steer towards, or several with their strengths: `benevolence=0.3,power=-0.1`.
+        strength: Coefficient over the median residual norm at the site, in the operation's measure, or multiples of
+            `config.dose`.
         prompts_of: User messages; two of our own when None.
         max_new_tokens: Length limit of an answer.
         temperature: 0 is greedy; both answers are drawn with the same seed.
@@ -79,14 +82,16 @@ def steer_text(
     Raises:
         VprobeError: Unknown value or site, a run of another model, or an empty prompt.
     """
-    find(value, where="--value")
-    chosen = direction(folder, value, site=config.steer_site, method=config.steer_method)
+    wanted = _pairs(value, strength)
+    chosen = [direction(folder, one, site=config.steer_site, method=config.steer_method) for one, _ in wanted]
     texts = tuple(prompts_of or PROMPTS)
     if not all(text.strip() for text in texts):
         raise InputError("empty prompt", where="--prompt", expected="some text")
     backend = backend or load_backend(config)
-    unit = chosen.unit
-    change = Steering(steering.load("add"), chosen, strength * unit, config.steer_positions)
+    changes = []
+    for one, (_, size) in zip(chosen, wanted, strict=True):
+        how = manner(folder, config, one)
+        changes.append(how.change(one, size * unit_of(backend, how, one, config)[0]))
     rows = [prompts.encode_text(backend.tokenizer, text) for text in texts]
     out = []
     for row, text in zip(rows, texts, strict=True):
@@ -94,10 +99,41 @@ def steer_text(
             backend.generate(
                 [row], max_new_tokens=max_new_tokens, temperature=temperature, seed=config.seed, steering=how
             )[0].text
-            for how in ((), (change,))
+            for how in ((), changes)
         ]
-        out.append(SideBySide(text, chosen.value, str(chosen.site), strength, change.coefficient, pair[0], pair[1]))
+        out.append(_beside(text, changes, wanted, pair))
     return tuple(out)
+
+
+def _pairs(value: str, strength: float) -> tuple[tuple[str, float], ...]:
+    """Return values with their strengths: `benevolence`, or several as `benevolence=0.3,power=-0.1`.
+
+    Raises:
+        InputError: An unknown value, one given twice, or a strength that is no number.
+    """
+    out: dict[str, float] = {}
+    for part in value.split(","):
+        name, equals, size = part.partition("=")
+        known = find(name.strip(), where="--value")
+        if known in out:
+            raise InputError(f"{known} stands twice", where="--value", expected="each value once")
+        try:
+            out[known] = float(size) if equals else strength
+        except ValueError:
+            raise InputError(f"{part!r}", where="--value", expected="VALUE=STRENGTH, such as power=-0.1") from None
+    return tuple(out.items())
+
+
+def _beside(
+    prompt: str, changes: Sequence[Steering], wanted: Sequence[tuple[str, float]], pair: Sequence[str]
+) -> SideBySide:
+    """Return one prompt's answers; several values are named with their strengths, and have no single one."""
+    one = changes[0]
+    if len(changes) == 1:
+        return SideBySide(prompt, one.direction.value, str(one.at), wanted[0][1], one.coefficient, *pair)
+    named = ", ".join(f"{value} {size:g}" for value, size in wanted)
+    sites = ", ".join(dict.fromkeys(str(change.at) for change in changes))
+    return SideBySide(prompt, named, sites, math.nan, math.nan, *pair)
 
 
 def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
@@ -125,7 +161,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
             trial = prepare(folder, config, known, value, backend, found)
             counts = trial.on.asked.counts
             draws = config.claim_draws * len(values)  # several values are one family, see `claims`
-            rows += _dose_rows(config, trial, backend, partial(tell, f"steer {value}"), draws)
+            rows += _dose_rows(folder, config, trial, backend, partial(tell, f"steer {value}"), draws)
         store.drop(folder, ("claims",))
         store.save_rows(folder, "steering", rows, DoseRow)
         store.save_info(folder, info("steer", config, backend.info, found, counts), "steer")
@@ -169,16 +205,27 @@ def steered_values(folder: Path, config: RunConfig, known: Study) -> tuple[str, 
 
 
 def _dose_rows(
-    config: RunConfig, trial: Trial, backend: Backend, progress: Callable[[int, int], None], draws: int
+    folder: Path, config: RunConfig, trial: Trial, backend: Backend, progress: Callable[[int, int], None], draws: int
 ) -> list[DoseRow]:
+    how = manner(folder, config, trial.target, samples=trial.on.train)
+    if how.operation.name == "leace" and (trial.shuffled or trial.random):
+        raise InputError(
+            "leace erases the same whatever the vector, so it has no null vectors",
+            where="--operation",
+            do="sweep project-out, or give --null-draws 0",
+        )
+    unit, name = unit_of(backend, how, trial.target, config)
+    asked = {float(strength) * unit: float(strength) for strength in config.strengths}
     planned = steering.doses(
         trial.target,
         shuffled=trial.shuffled,
         random=trial.random,
-        strengths=config.strengths,
+        strengths=tuple(asked),
         unit=trial.unit,
         positions=config.steer_positions,
-        operation=steering.load("add"),
+        operation=how.operation,
+        gate=how.gate,
+        each=how.each,
     )
     keys = Scores(trial.labels, trial.on.item_ids, (trial.target.value,), "label", "label")
     ratings = rated(config, trial.on, backend, [dose.steering for dose in planned], progress)
@@ -195,8 +242,8 @@ def _dose_rows(
                 draw=dose.draw,
                 site=str(trial.target.site),
                 positions=config.steer_positions,
-                strength=dose.strength,
-                coefficient=dose.strength * trial.unit,
+                strength=asked.get(dose.strength, dose.strength),
+                coefficient=dose.steering[0].coefficient if dose.steering else 0.0,
                 effect=effect.estimate,
                 low=effect.low,
                 high=effect.high,
@@ -205,6 +252,8 @@ def _dose_rows(
                 n_items=effect.n_items,
                 n_unscored=effect.n_unscored,
                 p=p,
+                operation=how.operation.name,
+                unit=name,
             )
         )
     return out

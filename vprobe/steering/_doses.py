@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from vprobe.types import Direction, Operation, Steering
+from vprobe.types import Direction, Gate, Operation, Steering
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ def doses(
     unit: float,
     positions: str,
     operation: Operation,
+    gate: Gate | None = None,
+    each: Literal["token", "prompt"] = "token",
 ) -> tuple[Dose, ...]:
     """Plan a sweep: the baseline, the target at every strength, each null vector at the lowest and the highest.
 
@@ -44,7 +47,10 @@ def doses(
         strengths: Doses in units of `unit`.
         unit: Median residual norm at the site, activation units.
         positions: Tokens steered, see `types.STEER_POSITIONS`.
-        operation: What is done with the vector.
+        operation: What is done with the vector; what else it needs is the target's, so that a null vector is
+            dosed as the target is.
+        gate: When it acts.
+        each: What it is worked out from, see `types.Steering`.
     """
     wanted = sorted({float(s) for s in strengths} - {0.0})
     outer = tuple(dict.fromkeys((wanted[0], wanted[-1]))) if wanted else ()
@@ -54,6 +60,6 @@ def doses(
     planned = [Dose("baseline", 0, 0.0, ())]
     for arm, draw, vector, strengths_of in vectors:
         for strength in strengths_of:
-            change = Steering(operation, vector, operation.coefficient(strength, unit), positions)
+            change = Steering(operation, vector, operation.coefficient(strength, unit), positions, gate=gate, each=each)
             planned.append(Dose(arm, draw, strength, (change,)))
     return tuple(planned)

@@ -113,14 +113,15 @@ def apart(directions: Sequence[Direction]) -> tuple[Direction, ...]:
 
 def calibrate(
     direction: Direction,
-    x: Float[np.ndarray, "sample d_model"],
+    scores: Float[np.ndarray, " sample"],
     present: Int[np.ndarray, " sample"] | Bool[np.ndarray, " sample"],
 ) -> Probe:
     """Turn a direction into a probe: logistic regression of presence on its score, with one weight and a bias.
 
     Args:
         direction: The direction.
-        x: Activations at its site; best ones it was not fitted on.
+        scores: Held-out scores, in standard deviations: of samples it was not fitted on, from `Direction.score`, or of
+            all samples from `directions.held_out`.
         present: 1 where the value is present, else 0.
 
     Raises:
@@ -132,16 +133,17 @@ def calibrate(
     from sklearn.linear_model import LogisticRegression  # seconds to import, and few callers need it
 
     labels = np.asarray(present).astype(int)
-    if set(labels.tolist()) != {0, 1} or len(labels) != len(x):
+    if set(labels.tolist()) != {0, 1} or len(labels) != len(scores) or not np.isfinite(scores).all():
         raise InputError(
-            f"{len(labels)} labels of {len(x)} samples", where="calibrate", expected="both kinds of sample"
+            f"{len(labels)} labels of {len(scores)} scores", where="calibrate", expected="both kinds, finite scores"
         )
-    found = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10).fit(direction.score(x)[:, None], labels)
+    found = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10).fit(scores[:, None], labels)
     slope = float(found.coef_[0, 0])
     if slope <= 0:
         raise RefusedError(
-            f"log odds change by {slope:.3g} per standard deviation",
+            f"log odds change by {slope:.3g} per standard deviation of held-out scores",
             where=f"probe of {direction.value} at {direction.site}",
             expected="a value that is more probable further along its direction",
+            do="steer by a fixed dose, or along a value that can be decoded",
         )
     return Probe(direction, slope, float(found.intercept_[0]))

@@ -66,8 +66,8 @@ class DoseRow:
         draw: Index of the null draw; 0 for the steered arm.
         site: Where it acted.
         positions: On which tokens.
-        strength: Coefficient over the median residual norm at the site.
-        coefficient: Size of the change, activation units.
+        strength: The dose, in `unit`.
+        coefficient: Size of the change, in the operation's measure: activation units where it adds.
         effect: Within-query slope of the change in rating on the value's signed label, points per standard deviation.
         low: Lower end of the 95 % interval by query.
         high: Upper end.
@@ -76,6 +76,8 @@ class DoseRow:
         n_items: Items used.
         n_unscored: Items left out.
         p: Share of label shuffles within queries whose effect is at least as large, two-sided; NaN is not tested.
+        operation: What was done with the vector.
+        unit: What a strength of 1 is, such as "residual norm", or "kl=1" for what costs 1 nat on neutral text.
     """
 
     value: str
@@ -93,6 +95,8 @@ class DoseRow:
     n_items: int
     n_unscored: int
     p: float = math.nan
+    operation: str = "add"
+    unit: str = "residual norm"
 
 
 @dataclass(frozen=True)

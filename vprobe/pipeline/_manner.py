@@ -1,0 +1,180 @@
+"""How a run's directions are steered with: operation, gate, scope, tokens and conflict policy, as configured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+
+from vprobe import directions, splits, steering
+from vprobe.config import RunConfig
+from vprobe.errors import InputError, unknown
+from vprobe.pipeline._lookup import as_probed, direction
+from vprobe.pipeline._study import Study, study
+from vprobe.steering import Given
+from vprobe.types import Direction, Gate, Operation, Probe, Steering
+
+NUMBERS = ("probability", "target", "low", "high", "angle", "gate_above", "gate_below")
+WORDS = ("second", "below", "each", "gate_each")
+OPTIONS = (*NUMBERS, *WORDS)
+"""Names of `--option NAME=VALUE`. target, low and high count standard deviations of the direction's fitted scores."""
+_ERASES = "leace"
+Each = Literal["token", "prompt"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """All of a change but its vector and its size."""
+
+    operation: Operation
+    positions: str
+    gate: Gate | None = None
+    each: Each = "token"
+    conflict: str = "sequence"
+
+    def change(self, vector: Direction, strength: float) -> Steering:
+        """Return the change of one vector: strength counts residual norms where the operation adds."""
+        size = self.operation.coefficient(strength, vector.unit)
+        return Steering(
+            self.operation, vector, size, self.positions, gate=self.gate, each=self.each, conflict=self.conflict
+        )
+
+
+def manner(
+    folder: Path, config: RunConfig, target: Direction, *, samples: Sequence[int] | np.ndarray | None = None
+) -> Manner:
+    """Return how a direction is steered with; probes are calibrated and erasers fitted on the run's activations.
+
+    Args:
+        folder: A run with activations and directions.
+        config: Operation, its options, gate, tokens and conflict policy.
+        target: The direction steered with.
+        samples: Rows of the run that may be used; all when None.
+
+    Raises:
+        InputError: Unknown operation, gate or option, or an operation without what it needs.
+    """
+    found = _Options(config)
+    parts = _Parts(folder, config, target, samples)
+    operation = steering.load(config.steer_operation, _given(found, parts))
+    gate = steering.gate(
+        config.steer_gate,
+        probe=parts.probe if config.steer_gate == "probability" else None,
+        direction=target,
+        above=found.number("gate_above"),
+        below=found.number("gate_below"),
+        each=found.each("gate_each"),
+    )
+    return Manner(operation, config.steer_positions, gate, found.each("each"), config.steer_conflict)
+
+
+def _given(found: _Options, parts: _Parts) -> Given:
+    """Gather what the operation needs, and fit nothing that it does not."""
+    name, second = found.operation, found.word("second")
+    mine = parts.target
+
+    def at(option: str) -> float:
+        score = found.number(option)
+        return math.nan if math.isnan(score) else mine.midpoint + score * mine.spread
+
+    return Given(
+        probe=parts.probe if name in ("minimal-dose", "relu-dose") else None,
+        eraser=parts.eraser if name == _ERASES else None,
+        second=parts.other(second) if second else None,
+        probability=found.number("probability"),
+        below=found.word("below") == "yes",
+        target=at("target"),
+        low=at("low"),
+        high=at("high"),
+        angle=found.number("angle"),
+    )
+
+
+class _Options:
+    """`--option NAME=VALUE`, checked."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.operation = config.steer_operation
+        self._given: dict[str, str] = {}
+        for text in config.steer_options:
+            name, equals, value = text.partition("=")
+            name = name.strip().replace("-", "_")
+            if not equals or not value.strip():
+                raise InputError(f"{text!r}", where="--option", expected="NAME=VALUE, such as probability=0.9")
+            if name not in OPTIONS:
+                raise unknown("option", name, OPTIONS, where="--option")
+            self._given[name] = value.strip()
+
+    def word(self, name: str) -> str:
+        return self._given.get(name, "")
+
+    def number(self, name: str) -> float:
+        text = self._given.get(name)
+        try:
+            return math.nan if text is None else float(text)
+        except ValueError:
+            raise InputError(f"{text!r}", where=f"--option {name}", expected="a number") from None
+
+    def each(self, name: str) -> Each:
+        word = self.word(name) or "token"
+        if word not in ("token", "prompt"):
+            raise unknown("scope", word, ("token", "prompt"), where=f"--option {name}")
+        return cast("Each", word)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is fitted on a run's activations, each only when it is asked for."""
+
+    folder: Path
+    config: RunConfig
+    target: Direction
+    samples: Sequence[int] | np.ndarray | None
+
+    @cached_property
+    def known(self) -> Study:
+        return study(self.folder, as_probed(self.folder, self.config))
+
+    @property
+    def _rows(self) -> np.ndarray:
+        """Samples that may be used: those given, or all that no final split sets aside."""
+        if self.samples is not None:
+            return np.asarray(self.samples)
+        return np.unique(np.concatenate([fold.test for fold in self.known.folds]))
+
+    @cached_property
+    def _labelled(self) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """Return activations at the site, labels of all values, and queries, of the samples that may be used."""
+        items, rows = self.known.keyed, self._rows
+        x = self.known.acts.at(self.target.site)[rows].astype(np.float64)
+        return x, items.y[rows], tuple(items.groups[i] for i in rows)
+
+    @property
+    def _column(self) -> int:
+        return self.known.keyed.values.index(self.target.value)
+
+    @property
+    def probe(self) -> Probe:
+        """The direction's score as a probability that the label is above 0, calibrated on held-out scores."""
+        x, y, groups = self._labelled
+        k = min(self.config.folds, len(set(groups)))
+        folds = splits.by_group(groups, k=k, seed=self.config.seed)
+        scores = directions.held_out(x, y, groups, folds, method=self.config.steer_method, seed=self.config.seed)
+        mine, label = scores[:, self._column], y[:, self._column]
+        known = np.isfinite(mine) & np.isfinite(label)
+        return steering.calibrate(self.target, mine[known], label[known] > 0)
+
+    @property
+    def eraser(self) -> directions.Eraser:
+        """LEACE for the value's label."""
+        x, y, groups = self._labelled
+        return directions.eraser(x, y[:, [self._column]], groups)
+
+    def other(self, value: str) -> Direction:
+        """Return another value's direction at the same site."""
+        return direction(self.folder, value, site=str(self.target.site), method=self.config.steer_method)
