@@ -78,7 +78,7 @@ def test_a_model_that_guesses_shows_no_loss_and_keeps_no_limit_on_ability() -> N
     found = damage.cost(DOSE, drift(), done(base), done(moved), seed=0)
     assert found.chance_p > 0.05 and "accuracy only guesses" in found.broken and "equivalence" in found.broken
     none = damage.cost(DOSE, drift(), done(np.empty(0)), done(np.empty(0)), seed=0)
-    assert math.isnan(none.accuracy) and math.isnan(none.chance_p) and "accuracy only guesses" in none.broken
+    assert math.isnan(none.accuracy) and math.isnan(none.chance_p) and "accuracy not measured" in none.broken
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_the_coefficient_of_a_kl_is_found_in_few_evaluations(curve: Callable[[fl
         calls.clear()
         found = damage.equal_damage(kl, target, start=start, largest=1e4)
         assert curve(found.coefficient) == found.kl == pytest.approx(target, rel=0.01)
-        assert found.evaluations == len(calls) <= 14
+        assert found.evaluations == len(calls) <= 11
 
 
 @pytest.mark.parametrize(

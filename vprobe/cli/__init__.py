@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import across, conformance, data, effects, instruments, model, power, study, words
+from vprobe.cli import across, conformance, damage, data, effects, instruments, model, power, study, words
 
 app = typer.Typer(
     name="vprobe",
@@ -47,6 +47,7 @@ app.add_typer(words.group, name="lexicon")
 app.command()(study.probe)
 model.steer_group.command("matrix")(effects.matrix)
 model.steer_group.command("solve")(effects.solve)
+model.steer_group.command("damage")(damage.damage)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
 app.command()(study.claims)

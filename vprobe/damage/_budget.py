@@ -67,11 +67,12 @@ def broken(row: DamageRow, budget: Budget = BUDGET) -> tuple[str, ...]:
     """
     drop = row.accuracy_base - row.accuracy
     guessed = not row.chance_p <= LEVEL
+    why = "only guesses" if row.n_questions else "not measured"
     checks = (
         ("KL", row.kl <= budget.kl, _told(row.kl)),
         ("perplexity", row.perplexity_ratio <= budget.perplexity_ratio, _told(row.perplexity_ratio)),
         ("option mass", row.mass_ratio >= budget.mass_ratio, _told(row.mass_ratio)),
-        ("accuracy", drop <= budget.drop + 1e-12 and not guessed, "only guesses" if guessed else f"{-drop:+.3f}"),
+        ("accuracy", drop <= budget.drop + 1e-12 and not guessed, why if guessed else f"{-drop:+.3f}"),
         ("equivalence", row.same_p <= LEVEL and row.margin <= budget.margin and not guessed, f"p {_told(row.same_p)}"),
     )
     return tuple(f"{name} {figure}" for name, kept, figure in checks if not kept)

@@ -46,6 +46,7 @@ class Dose:
     strength: float
     coefficient: float
     unit: str
+    operation: str = "add"
 
 
 def mean_kl(drift: Float[np.ndarray, "row 4"]) -> float:

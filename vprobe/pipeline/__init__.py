@@ -13,6 +13,7 @@ from vprobe.pipeline._check import Checked, check_run
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path, quiet
 from vprobe.pipeline._compare import Compared, compare
+from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
@@ -67,6 +68,7 @@ __all__ = [
     "run",
     "schema",
     "score",
+    "steer_damage",
     "steer_matrix",
     "steer_solve",
     "steer_sweep",

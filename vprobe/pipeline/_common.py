@@ -52,12 +52,17 @@ FIELDS = (
     (
         "steer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
+         "dose", "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
     ),
     (
         "matrix",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
          "steer_limit", "seed"),
+    ),
+    (
+        "damage",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
+         "steer_gate", "strengths", "dose", "damage_limit", "seed"),
     ),
     (
         "solve",

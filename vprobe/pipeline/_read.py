@@ -73,7 +73,7 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:
-            store.drop(folder, ("probe", "agree", "steer", "matrix", "solve", "personas", "claims", "truth"))
+            store.drop(folder, ("probe", "agree", "steer", "matrix", "solve", "damage", "personas", "claims", "truth"))
             store.save_items(folder, join(found))
         store.save_info(folder, info("extract", config, backend.info, found, counts), "extract")
     facts = (

@@ -7,6 +7,7 @@ from vprobe.report import (
     circumplex,
     claimed,
     conditions,
+    costs,
     dose,
     forest,
     given,
@@ -37,7 +38,8 @@ def build(tables: Tables) -> tuple[Section, ...]:
     across = (_conditions,) if tables.conditions else ()
     beside = (card.section,) if tables.baselines else ()
     first = (*said, _layers, *beside, _profile)
-    then = (_circle, _agreement, *across, _doses, _map)
+    costly = (lambda tables: costs.section(tables.damage),) if tables.damage else ()
+    then = (_circle, _agreement, *across, _doses, *costly, _map)
     told, last = _told(tables), (_counts(tables), _provenance(tables))
     if tables.cannot_probe:  # nothing is recommended that would be refused
         read = (readings.section(tables),) if tables.recorded or tables.readings else ()
@@ -252,12 +254,10 @@ def _conditions(tables: Tables) -> Section:
 def _doses(tables: Tables) -> Section:
     kinds = list(dict.fromkeys(row.positions for row in tables.doses))
     caption = (
-        "Top: change of the ratings along the value's label; a real effect rises with strength and leaves "
-        "the range of both "
-        "null arms. Middle: mean shift of all ratings, a wish to say yes rather than a value. Bottom: total "
-        "probability of "
-        "the answer options; a fall means that the model is being damaged. Strength is the size of the change over the "
-        "median residual norm at the site."
+        "Top: change of the ratings along the value's label; a real effect rises with strength and leaves the range of "
+        "both null arms. Middle: mean shift of all ratings, a wish to say yes rather than a value. Bottom: total "
+        "probability of the answer options; a fall means that the model is being damaged. "
+        f"A strength of 1 is: {', '.join(dict.fromkeys(row.unit for row in tables.doses)) or 'nothing'}."
     )
     caption += _planted(tables, "dose", "what adding the planted direction itself would do, over all labelled items.")
     panels = []

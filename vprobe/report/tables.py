@@ -16,6 +16,7 @@ from vprobe.types import (
     Benchmark,
     ClaimRow,
     ConditionRow,
+    DamageRow,
     DoseRow,
     InduceRow,
     Item,
@@ -33,7 +34,7 @@ NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
     "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
-    "readings", "baselines", "search", "final",
+    "readings", "baselines", "search", "final", "damage",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -60,6 +61,7 @@ class Tables:
         agreement: Rows of `agreement`.
         profile: Rows of `profile`.
         doses: Rows of `steering`.
+        damage: Rows of `damage`.
         points: Rows of `map`.
         responses: Rows of `responses`.
         claims: Rows of `claims`.
@@ -86,6 +88,7 @@ class Tables:
     agreement: tuple[Agreement, ...] = ()
     profile: tuple[ProfileRow, ...] = ()
     doses: tuple[DoseRow, ...] = ()
+    damage: tuple[DamageRow, ...] = ()
     points: tuple[MapPoint, ...] = ()
     responses: tuple[Response, ...] = ()
     claims: tuple[ClaimRow, ...] = ()
@@ -176,6 +179,7 @@ def read(folder: Path) -> Tables:
         agreement=rows("agreement", Agreement),
         profile=rows("profile", ProfileRow),
         doses=rows("steering", DoseRow),
+        damage=rows("damage", DamageRow),
         points=rows("map", MapPoint),
         responses=rows("responses", Response),
         claims=rows("claims", ClaimRow),

@@ -59,6 +59,7 @@ OF_STAGE = (
     ("agree", ("profile", "agreement_detail")),
     ("matrix", ("dose_response", "effects", "specificity")),
     ("solve", ("solved",)),
+    ("damage", ("damage",)),
     ("steer", ("steering",)),
     ("personas", ("conditions",)),
     ("claims", ("claims",)),

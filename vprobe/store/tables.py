@@ -21,6 +21,7 @@ from vprobe.types import (
     BaselineRow,
     ClaimRow,
     ConditionRow,
+    DamageRow,
     DoseRow,
     EffectRow,
     EmbeddingRow,
@@ -71,6 +72,7 @@ KNOWN: dict[str, type] = {
     "effects": EffectRow,
     "specificity": SpecificityRow,
     "solved": SolvedRow,
+    "damage": DamageRow,
     "map": MapPoint,
     "conditions": ConditionRow,
     "claims": ClaimRow,
@@ -101,6 +103,7 @@ _MADE_BY = {
     "effects": "steer matrix",
     "specificity": "steer matrix",
     "solved": "steer solve",
+    "damage": "steer damage",
     "conditions": "run",
     "claims": "claims",
 }

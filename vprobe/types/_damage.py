@@ -15,8 +15,8 @@ class DamageRow:
         site: Where it acted.
         positions: On which tokens.
         strength: The dose, in `unit`.
-        coefficient: Size of the change, activation units.
-        unit: What a strength of 1 is: "residual norm", or "kl=1.0" for the coefficient at which KL is 1 nat.
+        coefficient: Size of the change, in the operation's measure: activation units where it adds.
+        unit: What a strength of 1 is, such as "residual norm", or "kl=1" for what costs 1 nat on neutral text.
         kl: Mean KL(base || steered) of the next token on neutral text, nats per token.
         kl_low: Lower end of its 95 % interval over texts.
         kl_high: Upper end.
@@ -50,6 +50,7 @@ class DamageRow:
         refused_harmful_base: Base.
         n_harmful: Harmful-looking requests.
         broken: Limits of the standard budget that it breaks, with "; " between; empty when it keeps all.
+        operation: What was done with the vector.
     """
 
     value: str
@@ -92,3 +93,4 @@ class DamageRow:
     refused_harmful_base: float
     n_harmful: int
     broken: str = ""
+    operation: str = "add"
