@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import across, conformance, damage, data, effects, instruments, model, power, study, words
+from vprobe.cli import (
+    across,
+    agreed,
+    checking,
+    conformance,
+    damage,
+    data,
+    effects,
+    instruments,
+    model,
+    power,
+    study,
+    words,
+)
 
 app = typer.Typer(
     name="vprobe",
@@ -50,10 +63,13 @@ model.steer_group.command("solve")(effects.solve)
 model.steer_group.command("damage")(damage.damage)
 app.add_typer(model.steer_group, name="steer")
 app.command()(study.agree)
+app.command()(agreed.shift)
 app.command()(study.claims)
 app.command()(across.compare)
 app.command()(power.power)
 app.command()(conformance.conformance)
+app.command()(checking.check)
+app.command()(checking.tables)
 app.command()(study.report)
 app.command(name="run")(study.run)
 app.command()(data.doctor)

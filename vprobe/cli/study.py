@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vprobe.cli import agreed, probed, show
 from vprobe.cli import options as o
-from vprobe.cli import probed, show
 
 READS = ("probe~label", "text~label")
 """What `probe` prints: every probe, and words alone, against the labels."""
@@ -82,10 +82,14 @@ def agree(
         if not as_json:
             show.stage(stage, as_json=False)
             show.agreement(run)
+            agreed.detail(run)
+    together = pipeline.across(runs, seed=config.seed)
     climbed = pipeline.climb(runs)
     if as_json:
-        show.print_json([{**show.stage_facts(stage), "ladder": show.rungs(stage.folder, climbed)} for stage in found])
+        told = [{**show.stage_facts(stage), "ladder": show.rungs(stage.folder, climbed)} for stage in found]
+        show.print_json([{**one, "across": agreed.as_plain(together)} for one in told])
         return
+    agreed.across(together)
     for one in climbed:
         show.ladder(one)
 
@@ -162,4 +166,7 @@ def demo(
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.agreement(out, comparisons=READS)
+        probed.card(out)
         show.claims(out)
+        for one in pipeline.climb([out]):
+            show.ladder(one)

@@ -7,6 +7,7 @@ from pathlib import Path
 from vprobe import benchmarks, organism, report
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
+from vprobe.pipeline._across import Across, across
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._borrow import borrow, score
 from vprobe.pipeline._check import Checked, check_run
@@ -17,9 +18,10 @@ from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
+from vprobe.pipeline._foresee import foresee
 from vprobe.pipeline._induce import induce
 from vprobe.pipeline._ladder import Climbed, climb
-from vprobe.pipeline._lexicon import build_lexicon, elicit
+from vprobe.pipeline._lexicon import build_lexicon, elicit, word_groups
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
@@ -27,11 +29,13 @@ from vprobe.pipeline._read import extract, rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._scorers import Judged, completions_of, judged
+from vprobe.pipeline._shift import shift
 from vprobe.pipeline._solve import Wish, steer_solve
 from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
 from vprobe.pipeline._truth import truth
 
 __all__ = [
+    "Across",
     "Checked",
     "Climbed",
     "Column",
@@ -42,6 +46,7 @@ __all__ = [
     "Stage",
     "Wish",
     "about",
+    "across",
     "agree",
     "as_claimed",
     "borrow",
@@ -57,6 +62,7 @@ __all__ = [
     "elicit",
     "export",
     "extract",
+    "foresee",
     "induce",
     "judged",
     "model_path",
@@ -68,12 +74,14 @@ __all__ = [
     "run",
     "schema",
     "score",
+    "shift",
     "steer_damage",
     "steer_matrix",
     "steer_solve",
     "steer_sweep",
     "steer_text",
     "truth",
+    "word_groups",
     "write_labels",
     "write_report",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
+from vprobe.pipeline._across import TRANSFER
 from vprobe.types import Agreement, BaselineRow, ClaimRow, ModelInfo
 from vprobe.values import SCHWARTZ
 
@@ -83,8 +84,15 @@ def _evidence(
     return Evidence(
         value, read, conditions, mine, families=tuple(families),
         untrained=untrained.estimate if untrained else math.nan,
-        selectivity=control.excess if control else math.nan,
+        selectivity=control.excess if control else math.nan, instruments=_instruments(folder, value),
     )  # fmt: skip
+
+
+def _instruments(folder: Path, value: str) -> tuple[tuple[str, float], ...]:
+    """Return the instruments a value's direction was never fitted on, each with its family-wise p there."""
+    rows = store.load_rows(folder, "agreement_across", Agreement) if store.has(folder, "agreement_across") else ()
+    mine = [row for row in rows if row.level == TRANSFER and row.value == value and math.isfinite(row.p_family)]
+    return tuple((row.comparison.rpartition("rating ")[2], row.p_family) for row in mine)
 
 
 def _beside(folder: Path, baseline: str, value: str, method: str) -> BaselineRow | None:
