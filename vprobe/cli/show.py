@@ -74,13 +74,14 @@ def number(value: Any, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
-def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table.
 
     Args:
         title: Above it.
         heads: Column names.
         rows: Cells as text.
+        left: How many columns are words, which begin at the left; the others are numbers.
     """
     from rich import box
     from rich.console import Console
@@ -89,7 +90,7 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> No
 
     drawn = Table(title=Text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, head in enumerate(heads):
-        drawn.add_column(head, justify="left" if index == 0 else "right", overflow="fold")
+        drawn.add_column(head, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*[Text(cell) for cell in row])
     wide = None if sys.stdout.isatty() else 140

@@ -15,12 +15,14 @@ from vprobe.errors import StoreError
 from vprobe.store._files import sha256, write_atomic
 from vprobe.store.layout import tensor_header
 from vprobe.store.manifest import check_run
-from vprobe.store.tables import load_rows, note, read_table, save_rows, write_table
+from vprobe.store.tables import KNOWN, load_rows, note, read_table, save_rows, write_table
 from vprobe.types import Benchmark, Direction, Item, Loading, Reliability, Seen, Site
 
 
 @dataclass(frozen=True)
 class _ItemRow:
+    """One item, loadings left out: they are a table of their own."""
+
     id: str
     group: str
     source: str
@@ -37,6 +39,12 @@ class _ItemRow:
 
 @dataclass(frozen=True)
 class _LoadingRow:
+    """One loading of one item.
+
+    Args:
+        item_id: The item.
+    """
+
     item_id: str
     value: str
     r: float
@@ -45,6 +53,13 @@ class _LoadingRow:
 
 @dataclass(frozen=True)
 class _DirectionRow:
+    """One direction, without its vector.
+
+    Args:
+        row: Row of its vector in directions.safetensors.
+        seen: Place, in this file's notes, of what it was fitted or chosen on.
+    """
+
     row: int
     site: Site
     value: str
@@ -65,6 +80,12 @@ _PLAIN = tuple(f.name for f in dataclasses.fields(_DirectionRow) if f.name not i
 """Fields of a direction that are the same in its row."""
 
 _TEXTS = ("name", "licence", "citation", "sha256", "labels")
+
+
+def records() -> tuple[tuple[str, type], ...]:
+    """List the tables this room knows, with the record behind each."""
+    own = (("items", _ItemRow), ("loadings", _LoadingRow), ("directions", _DirectionRow))
+    return (*KNOWN.items(), *own)
 
 
 def save_items(folder: Path, benchmark: Benchmark) -> None:
