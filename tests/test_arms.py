@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from vprobe import responses
-from vprobe.backends import _arms
+from vprobe.backends import _arms, _branches, _choose
 from vprobe.errors import InputError
 from vprobe.types import Operation, Site, Steering
 
@@ -114,3 +114,20 @@ def test_collect_arms_is_collect_arm_by_arm(tmp_path: Path) -> None:
     assert told[-1] == (6, 6)
     with pytest.raises(InputError, match="no options"):
         responses.collect_arms(FakeBackend(), [prompt("hi")], [()])
+
+
+def test_options_are_laid_out_as_one_tree() -> None:
+    tree = _branches.branches([(5, 6, 9), (5, 6, 7, 9), (8, 9), (5,)])
+    assert tree.ids == (5, 6, 7, 8)
+    assert tree.parent == (-1, 0, 1, -1) and tree.depth == (0, 1, 2, 0)
+    assert tree.reads[1] == ((-1, 5), (0, 6), (1, 7), (2, 9)) and tree.reads[3] == ((-1, 5),)
+
+
+def test_branches_give_what_rows_of_their_own_give(one: Case) -> None:
+    change = (steered(one, "resid_post.1", 2.0, "response"),)
+    found = one.engine.choose(one.answers, steering=change)
+    holds = _choose._HOLDS.get(one.engine._model, False)
+    assert holds == (one.engine._anatomy.forkable and one.engine._model.config.model_type not in ("gpt_neo",))
+    _choose._HOLDS[one.engine._model] = False
+    assert gap([found], [one.engine.choose(one.answers, steering=change)]) < 1e-4
+    _choose._HOLDS[one.engine._model] = holds

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vprobe.backends._choose import choose, tails
+from vprobe.backends._branches import branches, score, sizes
+from vprobe.backends._choose import CLOSE, COARSE, branches_hold, choose, tails
 from vprobe.backends._families import Anatomy
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Session, place_of
@@ -24,8 +25,6 @@ _LATE = ("response", "after_prompt")
 """Position rules that leave all tokens before the last of the prompt alone."""
 _ORDER = ("resid_pre", "head_out", "attn_out", "mlp_neurons", "mlp_out", "resid_post")
 """Places of one block in the order in which they are passed."""
-_CLOSE, _COARSE = 1e-4, 5e-2
-"""Largest relative difference in log-probability that float32, and a shorter format, explain."""
 
 
 def fork_of(arms: Sequence[Arm]) -> Site:
@@ -130,17 +129,24 @@ def choose_arms(
     found: dict[int, Chosen] = {}
     if len(live) < len(arms):
         found = dict.fromkeys([a for a, arm in enumerate(arms) if not arm], alone(rows, ()))
-    columns = max(len(r.prompt.ids) for r in rows) + max(len(o) for r in rows for o in r.options)
+    longest = max(len(o) for r in rows for o in r.options)
+    columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
     fits = anatomy.forkable and columns <= context and len(live) > 1
-    if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known):
+    tree = fits and _tree(model, anatomy, rows[:2])
+    if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known, tree):
         found |= {a: alone(rows, arms[a]) for a in live}
         return tuple(found[a] for a in range(len(arms)))
-    each = len(rows) * max(len(r.options) for r in rows) * max(len(o) for r in rows for o in r.options) * vocab
+    each = len(rows) * max(len(r.options) for r in rows) * longest * vocab
     step = max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
     for i in range(0, len(live), step):
         part = live[i : i + step]
-        found |= dict(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part]), strict=True))
+        found |= dict(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree), strict=True))
     return tuple(found[a] for a in range(len(arms)))
+
+
+def _tree(model: Any, anatomy: Anatomy, rows: Sequence[Answers]) -> bool:
+    with Session(anatomy, texts=[row.prompt for row in rows]) as session:
+        return branches_hold(model, session, rows)
 
 
 def _forks(
@@ -150,13 +156,14 @@ def _forks(
     arms: Sequence[Arm],
     alone: Callable[[Sequence[Answers], Arm], Chosen],
     known: dict[Site, bool],
+    tree: bool,
 ) -> bool:
     """Tell, by two arms on two rows, whether this model can be forked; some lay out their masks otherwise."""
     place = fork_of(arms)
     if place not in known:
         apart = [alone(rows, arm) for arm in arms]
         try:
-            known[place] = _close(_forked(model, anatomy, rows, arms), apart, model.dtype)
+            known[place] = _close(_forked(model, anatomy, rows, arms, tree), apart, model.dtype)
         except RuntimeError:  # masks of another shape
             known[place] = False
     return known[place]
@@ -164,11 +171,11 @@ def _forks(
 
 def _close(found: Sequence[Chosen], wanted: Sequence[Chosen], dtype: torch.dtype) -> bool:
     x, y = ([one for arm in side for row in arm for one in row] for side in (found, wanted))
-    limit = _CLOSE if dtype == torch.float32 else _COARSE
+    limit = CLOSE if dtype == torch.float32 else COARSE
     return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in zip(x, y, strict=True))
 
 
-def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm]) -> list[Chosen]:
+def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm], tree: bool) -> list[Chosen]:
     n, copies = len(rows), len(arms)
     prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
     most = max(len(r.options) for r in rows)
@@ -187,14 +194,33 @@ def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequenc
         late = _columns(prompts, cut, None)
         given = inputs(model, late, prompts.mask, cached=True, cache=cache, keep=1)
         start = session.forward(lambda: model(**given), late.rows)
-        owner = torch.arange(copies * n, device=model.device).repeat_interleave(most)
-        firsts = torch.tensor([o[0] for o in flat], device=model.device).repeat(copies)
-        total = torch.log_softmax(start.logits[:, -1].float(), dim=-1)[owner, firsts]
-        if max(len(o) for o in flat) > 1:
-            start.past_key_values.batch_repeat_interleave(most)
-            total = total + tails(model, session, prompts, flat, most, start.past_key_values, copies=copies)
+        if tree:
+            trees = [branches(row.options) for row in rows]
+            total = score(model, session, prompts, trees, start.logits[:, -1], start.past_key_values, copies=copies)
+        else:
+            total = _apart(model, session, prompts, start, flat, most, copies)
     scores = total.reshape(copies, n, most).tolist()
     return [tuple(tuple(one[: len(r.options)]) for one, r in zip(arm, rows, strict=True)) for arm in scores]
+
+
+def _apart(
+    model: Any,
+    session: ForkSession,
+    prompts: Batch,
+    start: Any,
+    flat: Sequence[tuple[int, ...]],
+    most: int,
+    copies: int,
+) -> Tensor:
+    """Return the log-probability of every option, each a row of its own."""
+    n = len(prompts.ids)
+    owner = torch.arange(copies * n, device=model.device).repeat_interleave(most)
+    firsts = torch.tensor([o[0] for o in flat], device=model.device).repeat(copies)
+    total = torch.log_softmax(start.logits[:, -1].float(), dim=-1)[owner, firsts]
+    if max(len(o) for o in flat) > 1:
+        start.past_key_values.batch_repeat_interleave(most)
+        total = total + tails(model, session, prompts, flat, most, start.past_key_values, copies=copies)
+    return total
 
 
 def _untouched(rows: Sequence[Answers], arms: Sequence[Arm], width: int) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._families import Anatomy
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Rows, Session
 from vprobe.types import Answers
 
+CLOSE, COARSE = 1e-4, 5e-2
+"""Largest relative difference in log-probability that float32, and a shorter format, explain."""
 _LARGEST = 2**27
 """Most logits held at once, about half a gigabyte in float32."""
 
@@ -30,14 +35,59 @@ def choose(
         vocab: Tokens in the vocabulary.
         context: Most columns a batch may have; some models count padding.
     """
-    columns = max(len(r.prompt.ids) for r in rows) + max(len(o) for r in rows for o in r.options)
-    cost = max(len(r.options) for r in rows) * max(len(o) for r in rows for o in r.options) * vocab
-    step = max(1, _LARGEST // cost) if anatomy.forkable and columns <= context else 1
-    score = _forked if anatomy.forkable else _whole
+    longest = max(len(o) for r in rows for o in r.options)
+    columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
+    cost = max(len(r.options) for r in rows) * longest * vocab
+    fits = anatomy.forkable and columns <= context
+    step = max(1, _LARGEST // cost) if fits else 1
+    way = _forked if anatomy.forkable else _whole
+    if fits and branches_hold(model, session, rows[:2]):
+        way = _branched
     out: list[tuple[float, ...]] = []
     for i in range(0, len(rows), step):
-        out += score(model, session, rows[i : i + step], i)
+        out += way(model, session, rows[i : i + step], i)
     return tuple(out)
+
+
+_HOLDS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+"""Whether a model reads options as branches of a tree rightly; found out once per model."""
+
+
+def branches_hold(model: Any, session: Session, rows: Sequence[Answers]) -> bool:
+    """Tell, by one or two rows, whether branches give what options of their own give.
+
+    Some models take positions from the order of tokens, or look back through a window of them.
+    """
+    if model not in _HOLDS:
+        _HOLDS[model] = not getattr(model.config, "window_size", None) and _alike(model, session, rows)
+    return _HOLDS[model]
+
+
+def _alike(model: Any, session: Session, rows: Sequence[Answers]) -> bool:
+    tried = []
+    for row in rows:
+        a, b = row.prompt.ids[0], row.prompt.ids[-1]
+        tried.append(replace(row, options=((a, b, a), (b, a, b), (a, a)), labels=("",) * 3, ratings=(0.0,) * 3))
+    rows = tried
+    try:
+        found = _branched(model, session, rows, 0)
+    except (RuntimeError, TypeError, ValueError, IndexError):  # masks of another shape
+        return False
+    limit = CLOSE if model.dtype == torch.float32 else COARSE
+    wanted = _forked(model, session, rows, 0)
+    pairs = [pair for f, w in zip(found, wanted, strict=True) for pair in zip(f, w, strict=True)]
+    return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in pairs)
+
+
+def _branched(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
+    """Run each prompt once, then its options as one tree on its cache."""
+    borders, owners = [r.prompt.prompt_length for r in rows], range(first, first + len(rows))
+    prompts = pad([r.prompt.ids for r in rows], borders, model.device, left=True, owners=owners)
+    given = inputs(model, prompts, prompts.mask, cached=True, keep=1)
+    start = session.forward(lambda: model(**given), prompts.rows)
+    trees = [branches(row.options) for row in rows]
+    found = score(model, session, prompts, trees, start.logits[:, -1], start.past_key_values).tolist()
+    return [tuple(one[: len(r.options)]) for one, r in zip(found, rows, strict=True)]
 
 
 def picked(logits: Tensor, ids: Tensor) -> Tensor:
