@@ -44,17 +44,16 @@ def _items(rows: Sequence[Any], comparison: str) -> None:
     cells = []
     for row in (row for row in rows if row.statistic.endswith("concordance")):
         other = over.get(row.value)
-        measured = other is not None and math.isfinite(other.estimate)
-        ratio = (
-            f"{number(other.estimate)} ({number(other.low)} .. {number(other.high)})" if measured else "unmeasurable"
-        )
+        ratio = "unmeasurable"
+        if other is not None and math.isfinite(other.estimate):
+            ratio = f"{number(other.estimate)} ({number(other.low)} .. {number(other.high)})"
         cells.append((
             values.title(row.value), f"{number(row.estimate)} ({number(row.low)} .. {number(row.high)})",
             f"{number(row.null_low)} .. {number(row.null_high)}", number(row.p, 3), number(row.p_family, 3),
             number(row.ceiling), ratio, str(row.n_scored), str(row.n_groups), str(row.n_unscored),
         ))  # fmt: skip
-    heads = ("value", "pairs preferred alike: gamma", "null 95 %", "p", "p family", "ceiling", "r over its ceiling", "n",
-             "queries", "left out")  # fmt: skip
+    heads = ("value", "pairs preferred alike: gamma", "null 95 %", "p", "p family", "ceiling", "r over its ceiling",
+             "n", "queries", "left out")  # fmt: skip
     show.table(f"{comparison}: pairs within queries, and r corrected for noise", heads, cells)
 
 
