@@ -14,7 +14,9 @@ from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
 from vprobe.pipeline import _card, _held, _search
 from vprobe.pipeline._study import Keyed, Study
-from vprobe.types import Activations, Agreement, BaselineRow, ScoreRow, SearchRow, Site, SitePick
+from vprobe.report import card as report_card
+from vprobe.report import tables
+from vprobe.types import Activations, Agreement, BaselineRow, RunInfo, ScoreRow, SearchRow, Site, SitePick
 from vprobe.values import SCHWARTZ
 
 from tests import tiny
@@ -193,3 +195,13 @@ def test_a_final_split_keeps_rater_groups_whole_and_refuses_shares_that_leave_no
     for share in (0.0, 0.6):
         with pytest.raises(RefusedError, match="set aside"):
             splits.aside(blocks, share=share, seed=1)
+
+
+def test_the_report_has_the_card_and_marks_what_is_unsafe(tmp_path: Path) -> None:
+    rows = card_of(known_of("true", activations_of("true", 1.0)), tmp_path)
+    info = RunInfo((), "0", "", (), None, 0)
+    made = report_card.section(tables.Tables(info, (), baselines=tuple(rows)))
+    (card, short, every) = made.grids
+    assert [line[0] for line in card.rows] == ["Power", "Achievement", "Hedonism"] and "selectivity" in card.head[-2]
+    assert any("vprobe extract --embedding" in note for note in card.notes)
+    assert {line[3] for line in short.rows} == {"whole queries", "UNSAFE"} and len(every.rows) == len(rows)

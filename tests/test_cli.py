@@ -77,6 +77,8 @@ def test_the_story_goes_command_by_command(vprobe, model: Path, run: Path) -> No
     probed = vprobe("probe", run, "--method", "mean-difference", "--draws", "20")
     assert probed.code == 0, probed.err
     assert "null 95 %" in probed.out and "ceiling" in probed.out
+    for words in ("baseline card", "tf-idf", "untrained", "control", "selectivity", "UNSAFE", "max-T p", "--embedding"):
+        assert words in probed.out, words
     agreed = vprobe("agree", run, "--draws", "20", "--json")
     assert agreed.code == 0 and json.loads(agreed.out)[0]["stage"] == "agree"
     climbed = json.loads(agreed.out)[0]["ladder"]
