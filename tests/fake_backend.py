@@ -16,6 +16,7 @@ from vprobe.types import (
     Mark,
     Message,
     ModelInfo,
+    ModelSize,
     Option,
     Prompt,
     Site,
@@ -59,6 +60,7 @@ class FakeBackend:
         self.points: tuple[str, ...] = ("embed", "resid_post", "attn_out")
         self.device = "cpu"
         self.default_batch_tokens = budget
+        self.size = ModelSize(8.0, 32, 0, 32, budget)
         self.unshared = "a table of numbers shares nothing"
         self.delay, self.answer = delay, answer
         self.calls: list[tuple[str, ...]] = []

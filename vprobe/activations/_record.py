@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ def record(
         raise InputError("no sites or positions", where="extract", expected="at least one of each")
     recording_plan = plan(backend, prompts, encoded, sites, positions, batch_tokens)
     lengths = [len(tokens.ids) for tokens in encoded]
-    with store.ActivationWriter(folder, recording_plan, sync_seconds=sync_seconds) as writer:
+    with store.ActivationWriter(folder, recording_plan, sync_seconds=sync_seconds) as writer, _Behind() as behind:
         pending = writer.pending
         total, done = sum(lengths), sum(lengths)
         done -= sum(lengths[row] for batch in pending for row in recording_plan.batches[batch])
@@ -63,9 +65,10 @@ def record(
             rows = [encoded[row] for row in recording_plan.batches[batch]]
             x = backend.read(rows, recording_plan.sites, recording_plan.positions)
             _require_finite(x, rows, recording_plan.sites, recording_plan.positions)
-            writer.write(batch, x)
+            behind.do(partial(writer.write, batch, x))
             done += sum(len(tokens.ids) for tokens in rows)
             _tell(progress, done, total)
+        behind.wait()
         writer.finish()
 
 
@@ -184,6 +187,31 @@ def _require_finite(
             expected="finite numbers",
             do="run the model with --dtype float32 or bfloat16 (float16 overflows), or leave this site out",
         )
+
+
+class _Behind:
+    """Writes one batch while the next is read; an error of a write comes out at the next one."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._last: Future[None] | None = None
+
+    def do(self, write: Callable[[], None]) -> None:
+        """Begin a write once the last one has ended."""
+        self.wait()
+        self._last = self._pool.submit(write)
+
+    def wait(self) -> None:
+        """Wait for the last write, and raise what it raised."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> _Behind:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True)  # what was read is written, also when the reading was stopped
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

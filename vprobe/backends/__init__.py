@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from vprobe import registry
 from vprobe.backends._devices import Device, devices
-from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
+from vprobe.types import Answers, Generation, ModelInfo, ModelSize, Site, Steered, Steering, Tokens
 
 __all__ = ["Backend", "Device", "classifier", "devices", "embed", "load", "names", "untrained"]
 
@@ -35,6 +35,7 @@ class Backend(Protocol):
     device: str
     default_batch_tokens: int
     """Token budget of a batch that suits the device."""
+    size: ModelSize
     unshared: str
     """Why `read` computes what several texts begin with once per text; empty when it computes it once."""
 

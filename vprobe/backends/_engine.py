@@ -15,7 +15,7 @@ from vprobe.backends import _arms, _choose, _drift, _inner, _loading, _run, _tre
 from vprobe.backends._families import Anatomy
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
-from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens
+from vprobe.types import Answers, Generation, ModelInfo, ModelSize, Site, Steered, Steering, Tokens
 
 _CPU_TOKENS, _GPU_TOKENS = 2048, 16384
 _CPU_TREE_TOKENS, _GPU_TREE_TOKENS = 512, 4096
@@ -39,6 +39,7 @@ class Engine:
     points: tuple[str, ...]
     device: str
     default_batch_tokens: int
+    size: ModelSize
     unshared: str
 
     def __init__(self, loaded: _loading.Loaded, anatomy: Anatomy, *, name: str) -> None:
@@ -63,6 +64,11 @@ class Engine:
             chat=bool(loaded.tokenizer.chat_template),
         )
         self.unshared = _tree.unshared(model, anatomy)
+        self.size = _loading.size_of(model, anatomy.blocks, self._tree_tokens)
+
+    @property
+    def _tree_tokens(self) -> int:
+        return _CPU_TREE_TOKENS if self._model.device.type == "cpu" else _GPU_TREE_TOKENS
 
     def read(
         self,
@@ -91,8 +97,8 @@ class Engine:
             raise InputError("nothing to read", where="read", expected="at least one text, site and position")
         self._check_read(rows, sites, steering)
         if not steering and not self.unshared and len(rows) > 1:
-            budget = _CPU_TREE_TOKENS if self._model.device.type == "cpu" else _GPU_TREE_TOKENS
-            return _tree.read(self._anatomy, rows, sites, positions, device=self._model.device, budget=budget)
+            device, budget = self._model.device, self._tree_tokens
+            return _tree.read(self._anatomy, rows, sites, positions, device=device, budget=budget)
         weights = torch.zeros(len(rows), len(positions), max(len(row.ids) for row in rows))
         for p, per_row in enumerate(spans):
             for i, (start, end) in enumerate(per_row):

@@ -10,7 +10,7 @@ from vprobe.types._arrays import frozen_array
 from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
 from vprobe.types._damage import DamageRow
 from vprobe.types._effects import EffectRow, ResponseRow, SolvedRow, SpecificityRow
-from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, Site, plain_address
+from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, ModelSize, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
@@ -75,6 +75,7 @@ __all__ = [
     "Message",
     "MethodRow",
     "ModelInfo",
+    "ModelSize",
     "Operation",
     "Option",
     "PatternRow",

@@ -105,6 +105,25 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class ModelSize:
+    """How large a model is where it runs, as far as a plan needs it.
+
+    Args:
+        block_parameters: Parameters of one block, on average.
+        weight_bytes: All weights.
+        cache_bytes: Keys and values of one token in one block.
+        token_bytes: About what one token takes while a forward runs.
+        forward_tokens: Most tokens of one forward where texts share what they begin with.
+    """
+
+    block_parameters: float
+    weight_bytes: int
+    cache_bytes: int
+    token_bytes: int
+    forward_tokens: int
+
+
+@dataclass(frozen=True)
 class Activations:
     """What was read inside a model, pooled over one position per sample.
 

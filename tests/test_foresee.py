@@ -1,0 +1,81 @@
+"""What `extract --plan` says is what a recording then runs and stores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
+from vprobe import activations, backends
+from vprobe.cli import app
+
+from tests import fake_backend, tiny
+from tests.test_shared_prefixes import POSITIONS, Case
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tiny.build("llama", tmp_path_factory.mktemp("m")))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_operations_and_bytes_are_those_of_the_recording(case: Case, tmp_path: Path, shared: bool) -> None:
+    engine: Any = case.engine
+    kept = engine.unshared
+    sites = [site for site in case.sites if site.point == "resid_post" and site.layer < 2]
+    try:
+        engine.unshared = "for the test" if not shared else kept
+        told = activations.foresee(engine, case.rows, sites, POSITIONS)
+        with FlopCounterMode(display=False) as counted:
+            activations.record(engine, case.asked, case.rows, sites=sites, positions=POSITIONS, folder=tmp_path)
+    finally:
+        engine.unshared = kept
+    assert told.tokens == sum(len(row.ids) for row in case.rows)
+    assert told.distinct == len({row.ids[:n] for row in case.rows for n in range(1, len(row.ids) + 1)})
+    assert told.computed == (told.tokens if not shared else told.computed) and told.distinct <= told.computed
+    assert (told.computed < 0.8 * told.tokens) is shared
+    ran = counted.get_total_flops()  # with padding and pooling, without attention on a CPU
+    assert 0.75 * told.flops <= ran <= 2 * told.flops
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    assert told.stored <= size <= told.stored + 1000 * len(sites) * len(POSITIONS)
+    assert told.seconds > 0 and told.memory > sum(w.numel() * 4 for w in engine._model.parameters())
+
+
+def test_nothing_is_read_when_no_trial_is_asked_for() -> None:
+    engine = fake_backend.FakeBackend()
+    rows = [fake_backend.encode(engine.tokenizer, prompt) for prompt in fake_backend.prompts()]
+    told = activations.foresee(engine, rows, fake_backend.SITES, fake_backend.POSITIONS, trial=False)
+    assert engine.calls == [] and told.seconds != told.seconds
+    assert told.computed == told.tokens == sum(len(row.ids) for row in rows)
+
+
+def test_the_command_says_it_all_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["extract", "--plan", "--model", "organism", "--benchmark", "everyday", "--limit", "4", "--json"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["samples"] == 20 and told["shared beginnings"] == "computed once"
+    assert told["distinct tokens"] <= told["tokens that run"] < told["tokens"]
+    assert told["TFLOP"] > 0 and told["store, MiB"] > 0 and told["memory at the peak, GiB"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_that_share_nothing_say_why_in_the_plan(tmp_path: Path) -> None:
+    folder = tiny.build("gemma2", tmp_path / "m", context=1024)
+    asked = ["extract", "--plan", "--model", str(folder), "--benchmark", "everyday", "--limit", "1"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0 and "no: its cache does not keep every token" in done.output
+
+
+def test_an_unknown_engine_is_refused_at_the_command_line() -> None:
+    done = CliRunner().invoke(app, ["extract", "--plan", "--model", "organism", "--backend", "transformerlens"])
+    assert done.exit_code != 0
+    with pytest.raises(Exception, match="did you mean 'transformer-lens'"):
+        backends.load("organism", backend="transformerlens")
