@@ -24,7 +24,7 @@ def card(run: Path) -> None:
 
     rows = store.load_rows(run, "baselines", BaselineRow)
     read = [row for row in store.load_rows(run, "agreement", Agreement) if row.site == "nested"]
-    read = [row for row in read if row.comparison == "probe~label"]
+    read = [row for row in read if (row.level, row.comparison) == ("item", "probe~label")]
     _by_value(rows, read)
     _in_short(rows)
     for note in dict.fromkeys(f"{row.baseline}: {row.note}" for row in rows if math.isnan(row.estimate)):
