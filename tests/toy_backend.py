@@ -48,6 +48,7 @@ class Toy:
     device: str = "cpu"
     default_batch_tokens: int = 256
     unshared: str = "one text at a time"
+    size: Any = None
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)
