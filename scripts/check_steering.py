@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads on small models
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
-from vprobe import controls, directions, effects, organism, pipeline, responses, scores, stats
+from vprobe import activations, controls, directions, effects, organism, pipeline, prompts, responses, scores, stats
 from vprobe import steering as operations
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
@@ -149,26 +149,38 @@ def marginal(size: Sizes) -> tuple[str, bool]:
 
 
 def erased(size: Sizes) -> tuple[str, bool]:
-    """Fit probe and eraser on many queries, and let the probe read other queries as they were and erased."""
-    bench, many = Bench(QUICK), 832 if size is FULL else 208
+    """Make erasers on many queries, and probe others afresh, as they were and erased, against shuffled labels."""
+    bench, many, draws = Bench(QUICK), 832 if size is FULL else 208, 2 * size.arms
     x, y, groups = _read(bench, many + 104, seed=41)
-    train = np.arange(len(x)) < many * 5
-    own = tuple(g for g, t in zip(groups, train, strict=True) if t)
-    held = tuple(g for g, t in zip(groups, train, strict=True) if not t)
-    ways = directions.fit(x[train], y[train], own, method="ridge", seed=0)
-    before, after, inside, draws = [], [], 0, 10 * size.arms
-    for column, way in enumerate(ways):
-        made = directions.eraser(x[train], y[train][:, [column]], own)
-        scored = np.stack([x[~train] @ way, made.apply(x[~train]) @ way], axis=1)
-        r = stats.within_r(scored, y[~train][:, [column]], held)
-        mixed = controls.shuffle_ratings(y[~train][:, column], held, draws=draws, seed=column)
-        low, high = np.quantile(stats.within_r(scored[:, [1]], mixed.T, held), (0.025, 0.975))
-        before.append(float(r[0]))
-        after.append(float(r[1]))
-        inside += bool(low <= r[1] <= high)
-    text = f"held-out r {min(before):.2f} to {max(before):.2f} before, {min(after):+.3f} to {max(after):+.3f} after; "
-    text += f"{inside} of 10 values within the null's 95 % band of {draws} draws; fitted on {int(train.sum())} items"
-    return text, inside >= 9
+    made_on = np.arange(len(x)) < many * 5
+    own = tuple(g for g, t in zip(groups, made_on, strict=True) if t)
+    held = tuple(g for g, t in zip(groups, made_on, strict=True) if not t)
+    code = stats.fold_of(held, 5, seed=0)
+    before, after, inside = [], [], 0
+    for column in range(10):
+        made = directions.eraser(x[made_on], y[made_on][:, [column]], own)
+        label = y[~made_on][:, column]
+        mixed = controls.shuffle_ratings(label, held, draws=draws, seed=column).T
+        r = _probed(made.apply(x[~made_on]), np.column_stack([label, mixed]), held, code)
+        low, high = np.quantile(r[1:], (0.025, 0.975))
+        before.append(float(_probed(x[~made_on], label[:, None], held, code)[0]))
+        after.append(float(r[0]))
+        inside += bool(low <= r[0] <= high)
+    text = f"held-out r of new probes {min(before):.2f} to {max(before):.2f} before, {min(after):+.3f} to "
+    text += (
+        f"{max(after):+.3f} after; {inside} of 10 values within the 95 % band of {draws} label shuffles; erasers made "
+    )
+    return f"{text}on {int(made_on.sum())} items, probes on {len(held)} others", inside >= 9
+
+
+def _probed(x: np.ndarray, y: np.ndarray, groups: tuple[str, ...], code: np.ndarray) -> np.ndarray:
+    """Return the held-out r of a probe per column of labels, whole queries held out."""
+    scored = np.full(y.shape, np.nan)
+    for fold in range(5):
+        train = code != fold
+        own = tuple(g for g, t in zip(groups, train, strict=True) if t)
+        scored[~train] = x[~train] @ directions.fit(x[train], y[train], own, method="covariance", seed=0).T
+    return stats.within_r(scored, y, groups)
 
 
 def _read(bench: Bench, queries: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
