@@ -70,7 +70,7 @@ def tucker(
 
 
 def congruence(
-    points: Float[np.ndarray, "point mine"], target: Float[np.ndarray, "point target"], *, draws: int = 1000, seed: int
+    points: Float[np.ndarray, "mine column"], target: Float[np.ndarray, "other target"], *, draws: int = 1000, seed: int
 ) -> Congruence:
     """Turn a configuration towards a target and tell how congruent they are, against points dealt out at random.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +162,7 @@ def icc_of(totals: Float[np.ndarray, "*more part"]) -> Float[np.ndarray, "*more 
     return np.where(np.expand_dims(varies, -1), out, np.nan)
 
 
-def _ratio(top: float, bottom: float, df_top: float, df_bottom: float, tail: float) -> Interval:
+def _ratio(top: float, bottom: float, df_top: int, df_bottom: int, tail: float) -> Interval:
     """Return the limits of a variance ratio."""
     if bottom <= 0:
         return Interval(math.nan, math.nan, "raters agree perfectly, or not at all")
@@ -170,7 +171,7 @@ def _ratio(top: float, bottom: float, df_top: float, df_bottom: float, tail: flo
     return Interval(float(ends[0]), float(ends[1]))
 
 
-def _mapped(ends: Interval, rule) -> Interval:  # type: ignore[no-untyped-def]
+def _mapped(ends: Interval, rule: Callable[[float], float]) -> Interval:
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         return ends
     return Interval(rule(ends.low), rule(ends.high))
