@@ -57,6 +57,7 @@ def estimate(
 
 def _search(cx: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Go down from the lasso on all samples; return the weights."""
+    target = target / target.max()  # the smallest numbers have no square
     target = target / np.sqrt((target**2).mean())
     penalty = PENALTY * np.abs(cx.T @ (target - target.mean())).max() / len(cx)
     w, b = _lasso(cx, target, len(cx), penalty)

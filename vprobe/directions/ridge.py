@@ -94,6 +94,8 @@ def _held_out_r(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -
     xx, xy = np.zeros((2, len(GRID), cy.shape[1]))
     for i in range(folds):
         train, test = fold != i, fold == i
+        if not (cx[train] != 0).any():
+            continue  # nothing to learn from, and no scale for a penalty
         solver = _solver(cx[train], cy[train])
         seen = cx[test] @ solver.basis
         for j, penalty in enumerate(GRID):
