@@ -27,7 +27,7 @@ class Evidence:
         conditions: Probe against behaviour over conditions; None when no conditions were run.
         claims: Claims decided of this value or of all values.
         untrained: r of the same probe on an untrained model of the same shape; NaN when none was read.
-        selectivity: r less that of a control task; NaN when none was run.
+        selectivity: Lower end of the 95 % interval of r less that of a control task; NaN when none was run.
         ablated: True when taking the direction away was seen to weaken the behaviour, False when it was not, None when
             nobody tried.
         instruments: Instruments the direction was never fitted on, each with its p there.
@@ -111,7 +111,7 @@ def _selective(one: Evidence, alpha: float) -> str:
     if math.isnan(one.selectivity):
         return "no control task was run"
     if one.selectivity <= 0:
-        return f"a control task does as well (selectivity {one.selectivity:.2f})"
+        return f"a control task does as well (selectivity from {one.selectivity:.2f})"
     return _claim(one, "unique")
 
 

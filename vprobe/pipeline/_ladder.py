@@ -84,7 +84,7 @@ def _evidence(
     return Evidence(
         value, read, conditions, mine, families=tuple(families),
         untrained=untrained.estimate if untrained else math.nan,
-        selectivity=control.excess if control else math.nan, instruments=_instruments(folder, value),
+        selectivity=control.excess_low if control else math.nan, instruments=_instruments(folder, value),
     )  # fmt: skip
 
 
