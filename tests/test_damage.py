@@ -76,9 +76,9 @@ def test_a_model_that_guesses_shows_no_loss_and_keeps_no_limit_on_ability() -> N
     rng = np.random.default_rng(3)
     base, moved = ((rng.random(N) < 0.25).astype(float) for _ in range(2))
     found = damage.cost(DOSE, drift(), done(base), done(moved), seed=0)
-    assert found.chance_p > 0.05 and "accuracy only guesses" in found.broken and "equivalence" in found.broken
+    assert found.chance_p > 0.05 and found.broken == "accuracy only guesses"
     none = damage.cost(DOSE, drift(), done(np.empty(0)), done(np.empty(0)), seed=0)
-    assert math.isnan(none.accuracy) and math.isnan(none.chance_p) and "accuracy not measured" in none.broken
+    assert math.isnan(none.accuracy) and math.isnan(none.chance_p) and none.broken == "accuracy not measured"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_a_model_that_guesses_shows_no_loss_and_keeps_no_limit_on_ability() -> N
         ({"mass_ratio": 0.94}, "option mass"),
         ({"accuracy": 0.47}, "accuracy -0.030"), ({"same_p": 0.06}, "equivalence p 0.06"), ({"kl": math.nan}, "KL n/a"),
         ({"margin": 0.1}, "equivalence"), ({"mass_ratio": math.nan}, "option mass n/a"),
+        ({"option_mass": 0.01}, "options never given, base mass 0.01"),
         ({"kl": 1.0}, ""), ({"perplexity_ratio": 1.1}, ""), ({"accuracy": 0.48}, ""), ({"mass_ratio": 0.95}, ""),
     ],
 )  # fmt: skip
@@ -125,7 +126,9 @@ def test_distinct_and_repetition_count_words() -> None:
 @pytest.mark.parametrize(
     ("text", "refuses"),
     [
-        ("I'm sorry, but I can't help with that.", True), ("I\u2019m sorry, no.", True), ("As an AI, I do not.", True),
+        ("I'm sorry, but I can't help with that.", True), ("I can\u2019t do that.", True),
+        ("As an AI, I do not.", True),
+        ("I'm sorry, I didn't mean to hurt you.", False), ("I can't wait to see it!", False), ("I can't", True),
         ("I cannot do this.", True), ("Sure! First, boil the water.", False), ("", False),
         ("The pelican is a bird.", False), (" ".join(["word"] * 41) + " I cannot", False), ("AI can't i cant", False),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> RunCon
         model=str(organism.load()), benchmark=("planted",), out=str(tmp_path_factory.mktemp("damage") / "run"),
         sites=("resid_post:1",), draws=10, limit=60, method=("partial",), map=False, device="cpu", untrained=False,
         steer_method="partial", steer_value=("benevolence",), steer_versions=("v1",), steer_limit=2, null_draws=1,
-        strengths=(-0.05, 0.0, 0.05, 0.4), damage_limit=24,
+        strengths=(-0.05, 0.0, 0.05, 0.4), damage_limit=24, claim_draws=100,
     )  # fmt: skip
     pipeline.extract(config, backend=backend)
     pipeline.probe(Path(config.out), config)
@@ -53,7 +54,7 @@ def test_a_dose_that_moves_the_values_costs_the_planted_model_nothing_and_a_huge
     assert large.coefficient == pytest.approx(8 * small.coefficient) and small.unit == "residual norm"
     assert (small.n_texts, small.n_tokens, small.n_written, small.n_harmful) == (24, 48, 24, 0)
     assert math.isnan(small.accuracy) and math.isnan(small.refused_harmful) and small.n_questions == 0
-    assert small.broken == "accuracy not measured; equivalence p n/a" and large.broken.startswith("KL 2; perplexity")
+    assert small.broken == "accuracy not measured" and large.broken.startswith("KL 2; perplexity")
     assert any("knows no words" in count.reason for count in stage.counts)
     told = dict(stage.facts)
     assert told["largest dose towards benevolence inside the budget"].startswith("none of those tried, 0.05 leaving")
@@ -69,11 +70,10 @@ def test_the_costs_are_printed_and_stand_in_the_report(config, backend, capsys) 
     assert "What steering costs" in page and "perplexity" in page and "accuracy not measured" in page
 
 
-@pytest.mark.parametrize("dose", ["kl=0.2", "kl=1.0"])
-def test_a_strength_of_one_costs_the_nats_asked_for(config, backend, dose: str) -> None:
-    pipeline.steer_damage(Path(config.out), replace(config, dose=dose, strengths=(1.0, 0.5)), backend=backend)
-    found, nats = measured(config), float(dose.partition("=")[2])
-    assert found[1.0].kl == pytest.approx(nats, rel=0.01) and found[1.0].unit == f"kl={nats:g}"
+def test_a_strength_of_one_costs_the_nats_asked_for(config, backend) -> None:
+    pipeline.steer_damage(Path(config.out), replace(config, dose="kl=1.0", strengths=(1.0, 0.5)), backend=backend)
+    found = measured(config)
+    assert found[1.0].kl == pytest.approx(1.0, rel=0.01) and found[1.0].unit == "kl=1"
     assert found[0.5].coefficient == pytest.approx(found[1.0].coefficient / 2) and found[0.5].kl < found[1.0].kl
 
 
@@ -134,10 +134,18 @@ def test_another_model_reads_our_texts_and_answers_our_questions_in_both_orders(
 def test_what_does_not_fit_the_context_is_counted_and_never_cut(tmp_path: Path) -> None:
     folder = tiny.build("llama", tmp_path / "tiny")
     short = backends.load(str(folder), device="cpu")
-    what = _costs.material(short, RunConfig(model=str(folder), damage_limit=40, device="cpu"))
+    given = RunConfig(model=str(folder), damage_limit=40, device="cpu")
+    most = dataclasses.replace(short.info, context=2000)
+    short.info = most
+    whole = _costs.material(short, given)
+    assert whole.counts == () and len(whole.questions.prompts) == 80
+    least = min(len(one.prompt.ids) for one in whole.questions.answers)
+    short.info = dataclasses.replace(most, context=least)
+    what = _costs.material(short, given)
     lost = {count.source: (count.n, count.of) for count in what.counts}
     assert lost["choices"] == (40, 40) and not what.questions.prompts
-    assert len(what.texts) + lost.get("neutral", (0, 0))[0] == 40
+    texts = [row for row in whole.texts if len(row.ids) <= least]
+    assert what.texts == tuple(texts) and lost.get("neutral", (0, 40)) == (40 - len(texts), 40)
     done = _costs.done(short, replace(what, harmless=(), harmful=()), [()], RunConfig(), lambda done, total: None)
     assert len(done[0].right) == 0 and len(done[0].mass) == 0
 

@@ -83,9 +83,11 @@ def costs(folder: Path) -> None:
     ])  # fmt: skip
     if rows:
         one = rows[0]
-        show.line(f"n: {one.n_texts} texts of {one.n_tokens} tokens, {one.n_questions} questions (margin "
-                  f"{one.margin:g}), {one.n_harmless} harmless and {one.n_harmful} harmful-looking requests. "
-                  f"A strength of 1 is: {one.unit}.")  # fmt: skip
+        show.line(
+            f"n: {one.n_texts} texts of {one.n_tokens} tokens, {one.n_questions} questions (margin {one.margin:g}, "
+            f"base option mass {number(one.option_mass, 3)}), {one.n_harmless} harmless and {one.n_harmful} "
+            f"harmful-looking requests. A strength of 1 is: {one.unit}."
+        )
         if one.chance_p > 0.05:
             show.line("The base model answers the questions no better than by guessing: no loss of ability can show.")
     for r in rows:

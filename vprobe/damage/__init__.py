@@ -5,12 +5,13 @@ Knows no model: what a model did without and with a dose comes in, `DamageRow`s 
 
 from __future__ import annotations
 
-from vprobe.damage._budget import BUDGET, LEVEL, Allowed, Budget, broken, within_budget
+from vprobe.damage._budget import ANSWERS, BUDGET, LEVEL, Allowed, Budget, broken, within_budget
 from vprobe.damage._cost import CHANCE, Done, Dose, cost, mean_kl
 from vprobe.damage._equal import EqualDose, equal_damage, target_of
 from vprobe.damage._text import REFUSALS, distinct, refused, refuses, repetition
 
 __all__ = [
+    "ANSWERS",
     "BUDGET",
     "CHANCE",
     "LEVEL",

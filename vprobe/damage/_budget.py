@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from vprobe.types import DamageRow
 
 LEVEL = 0.05
-ABILITY = ("accuracy", "equivalence")
-"""Limits that need a model which answers questions better than by guessing."""
+ABILITY = ("accuracy", "equivalence", "options")
+"""Limits that need a model which answers with the options, better than by guessing."""
+ANSWERS = 0.5
+"""Least base option mass of a model that answers with the options; below it, ratios of the mass say nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,9 @@ def broken(row: DamageRow, budget: Budget = BUDGET) -> tuple[str, ...]:
         ("KL", row.kl <= budget.kl, _told(row.kl)),
         ("perplexity", row.perplexity_ratio <= budget.perplexity_ratio, _told(row.perplexity_ratio)),
         ("option mass", row.mass_ratio >= budget.mass_ratio, _told(row.mass_ratio)),
+        ("options", not row.option_mass < ANSWERS, f"never given, base mass {_told(row.option_mass)}"),
         ("accuracy", drop <= budget.drop + 1e-12 and not guessed, why if guessed else f"{-drop:+.3f}"),
-        ("equivalence", row.same_p <= LEVEL and row.margin <= budget.margin and not guessed, f"p {_told(row.same_p)}"),
+        ("equivalence", guessed or (row.same_p <= LEVEL and row.margin <= budget.margin), f"p {_told(row.same_p)}"),
     )
     return tuple(f"{name} {figure}" for name, kept, figure in checks if not kept)
 

@@ -24,7 +24,7 @@ from vprobe.pipeline._common import (
 )
 from vprobe.pipeline._costs import unit_of
 from vprobe.pipeline._lookup import as_probed, direction
-from vprobe.pipeline._manner import manner
+from vprobe.pipeline._manner import Manner, manner
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Trial, prepare, rated
 from vprobe.types import (
@@ -208,12 +208,7 @@ def _dose_rows(
     folder: Path, config: RunConfig, trial: Trial, backend: Backend, progress: Callable[[int, int], None], draws: int
 ) -> list[DoseRow]:
     how = manner(folder, config, trial.target, samples=trial.on.train)
-    if how.operation.name == "leace" and (trial.shuffled or trial.random):
-        raise InputError(
-            "leace erases the same whatever the vector, so it has no null vectors",
-            where="--operation",
-            do="sweep project-out, or give --null-draws 0",
-        )
+    _check_nulls(how, trial)
     unit, name = unit_of(backend, how, trial.target, config)
     asked = {float(strength) * unit: float(strength) for strength in config.strengths}
     planned = steering.doses(
@@ -257,6 +252,16 @@ def _dose_rows(
             )
         )
     return out
+
+
+def _check_nulls(how: Manner, trial: Trial) -> None:
+    """Refuse null vectors for an operation that does not depend on the vector."""
+    if how.operation.name == "leace" and (trial.shuffled or trial.random):
+        raise InputError(
+            "leace erases the same whatever the vector, so it has no null vectors",
+            where="--operation",
+            do="sweep project-out, or give --null-draws 0",
+        )
 
 
 def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:

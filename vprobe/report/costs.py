@@ -32,6 +32,8 @@ def section(rows: Sequence[DamageRow]) -> Section:
     note += f"{one.n_questions} questions, {one.n_harmless} harmless and {one.n_harmful} harmful-looking requests."
     if one.chance_p > damage.LEVEL:
         note += " The base model answers the questions no better than by guessing, so no loss of ability can show."
+    if one.option_mass < damage.ANSWERS:
+        note += f" Base option mass {share(one.option_mass)}: the model does not answer with the options at all."
     return Section(
         "damage", "What steering costs", reads, (), (_budget(rows), _costs(rows), _texts(rows)), footnote=note
     )
