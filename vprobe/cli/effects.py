@@ -74,7 +74,7 @@ def solve(
         ),
     ] = None,
     keep: Annotated[str | None, typer.Option("--keep", help="Values to leave as they are.", show_default=False)] = None,
-    max_kl: Annotated[float, typer.Option("--max-kl", help="Most KL on responses, nats per token.")] = math.inf,
+    max_kl: Annotated[float, typer.Option("--max-kl", help="Most KL on neutral text, nats per token.")] = math.inf,
     strengths: o.Strengths = None,
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,

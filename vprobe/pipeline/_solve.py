@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import effects, prompts, steering, store
+from vprobe import damage, effects, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
+from vprobe.pipeline._costs import drift, texts_of
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
@@ -39,7 +40,7 @@ class Wish:
     Args:
         targets: (value, change): rating points per SD of the value's label within queries.
         keep: Values that are to stay as they are.
-        max_kl: Most KL(base || steered) of the next token on held-out responses, nats per token.
+        max_kl: Most KL(base || steered) of the next token on neutral texts, nats per token.
 
     Raises:
         InputError: No target, a value twice, a change that is not finite, or a budget that is not above 0.
@@ -73,7 +74,7 @@ class _Bench:
     vectors: Vectors
     values: tuple[str, ...]
     items: Tried
-    said: Mapping[str, Tokens]
+    texts: tuple[Tokens, ...]
     tell: Callable[[int, int], None]
 
     def steered(self, doses: Doses) -> tuple[Steering, ...]:
@@ -90,14 +91,11 @@ class _Bench:
         return effects.effect_matrix(ratings[1:] - ratings[0], labels, groups, kind="unique", seed=self.config.seed)
 
     def kl(self, doses: Doses) -> float:
-        """Return what the doses do to the next token, nats per token, over the responses of these items."""
+        """Return what the doses do to the next token of neutral texts, nats per token."""
         some = self.steered(doses)
         if not some:
             return 0.0
-        rows = [self.said[item] for item in self.items.item_ids]
-        parts = [self.backend.drift(rows[i : i + 16], steering=some) for i in range(0, len(rows), 16)]
-        found = np.concatenate(parts)
-        return float((found[:, 0] * found[:, 3]).sum() / found[:, 3].sum())
+        return damage.mean_kl(drift(self.backend, self.texts, some, self.config))
 
 
 def steer_solve(
@@ -129,27 +127,22 @@ def steer_solve(
     tune, test = _halves(items)
     with store.timed(folder, "solve", device=backend.device):
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
-        said = {
-            prompt.item_id: prompts.encode(backend.tokenizer, prompt)
-            for one in found
-            for prompt in prompts.render(one, template="response")
-            if prompt.item_id in items.item_ids
-        }
-        bench = _Bench(config, backend, vectors, values, tune, said, partial(tell, "steer solve"))
+        texts, left = texts_of(backend, config)
+        bench = _Bench(config, backend, vectors, values, tune, texts, partial(tell, "steer solve"))
         doses, tuned = _solved(bench, wish)
         check = dataclasses.replace(bench, items=test)
         reached = check.moved([doses])
-        kl = check.kl(doses)
+        kl = bench.kl(doses)
         rows = _rows(wish, bench, doses, tuned, reached, kl)
         store.save_rows(folder, "solved", rows, SolvedRow)
-        store.save_info(folder, info("solve", config, backend.info, found, items.asked.counts), "solve")
+        store.save_info(folder, info("solve", config, backend.info, found, (*items.asked.counts, *left)), "solve")
     facts = (
         ("targets", ", ".join(f"{value} {change:+g}" for value, change in wish.targets)),
-        ("KL on untouched responses", round(kl, 4)),
+        ("KL on neutral texts", round(kl, 4)),
         ("largest miss of a target", round(max(abs(r.miss) for r in rows if r.role == "target"), 4)),
         ("items", f"{len(tune.item_ids)} to choose doses, {len(test.item_ids)} untouched"),
     )
-    return Stage("steer solve", folder, facts, tuple(items.asked.counts))
+    return Stage("steer solve", folder, facts, (*items.asked.counts, *left))
 
 
 def _halves(items: Tried) -> tuple[Tried, Tried]:

@@ -147,7 +147,7 @@ class SolvedRow:
         low: Lower end of its 95 % interval, whole queries drawn.
         high: Upper end.
         miss: `reached` less `wanted`.
-        kl: KL(base || steered) of the next token on texts, nats per token, the whole change together.
+        kl: KL(base || steered) of the next token on neutral texts, nats per token, the whole change together.
         n_items: Untouched items.
         n_tuned: Items the doses were chosen on.
     """
