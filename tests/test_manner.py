@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vprobe import __main__ as front
-from vprobe import directions, pipeline, splits, steering, store
+from vprobe import directions, exports, pipeline, splits, steering, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._manner import manner
@@ -162,3 +162,18 @@ def test_a_sweep_says_which_operation_and_counts_in_its_measure(config: RunConfi
     assert {row.coefficient for row in rows} == {0.0, 20.0}
     with pytest.raises(InputError, match="no null vectors"):
         pipeline.steer_sweep(Path(config.out), dataclasses.replace(how, steer_operation="leace"))
+
+
+@pytest.mark.parametrize("suffix", ["gguf", "safetensors"])
+def test_a_direction_is_exported_shown_and_steers_as_before(config, vprobe, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"power.{suffix}"
+    code, out, _ = vprobe("vectors", "export", "--run", config.out, "--value", "power", "--site", SITE, "--method",
+                          "covariance", "--strength", 0.3, "--out", path)  # fmt: skip
+    assert code == 0 and SITE in out
+    code, out, _ = vprobe("vectors", "show", path, "--json")
+    row = json.loads(out)[0]
+    assert code == 0 and (row["site"], row["value"], row["model"]) == (SITE, "power", direction(config).model)
+    (back,) = exports.read(path, model=store.load_info(Path(config.out)).model)
+    np.testing.assert_allclose(back.vector, direction(config).vector, atol=1e-6)
+    code, _, err = vprobe("vectors", "show", tmp_path / "none.gguf")
+    assert code == 1 and "no such file" in err

@@ -18,6 +18,7 @@ from vprobe.cli import (
     model,
     power,
     study,
+    vectors,
     words,
 )
 
@@ -62,6 +63,7 @@ model.steer_group.command("matrix")(effects.matrix)
 model.steer_group.command("solve")(effects.solve)
 model.steer_group.command("damage")(damage.damage)
 app.add_typer(model.steer_group, name="steer")
+app.add_typer(vectors.group, name="vectors")
 app.command()(study.agree)
 app.command()(agreed.shift)
 app.command()(study.claims)
