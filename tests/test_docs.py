@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from vprobe import __main__ as front
-from vprobe import benchmarks
+from vprobe import benchmarks, registry
 from vprobe.cli import app
 
 from tests import tiny
@@ -96,6 +96,14 @@ def test_every_command_is_documented() -> None:
         commands += [f"vprobe {group.name} {one.name}" for one in group.typer_instance.registered_commands]
     assert len(commands) == 21
     assert [name for name in commands if f"`{name}`" not in README] == []
+
+
+def test_every_direction_method_is_documented_with_its_role_and_effect() -> None:
+    rows = re.findall(r"^\| (`.*`.*?) \| .* \| (reading|writing) \| (marginal|partial) \|$", README, re.M)
+    said = {name: kind for names, *kind in rows for name in re.findall(r"`([a-z0-9-]+)`", names)}
+    words = {"read": "reading", "write": "writing"}
+    loaded = {name: registry.load("vprobe.directions", name) for name in registry.names("vprobe.directions")}
+    assert said == {name: [words[one.ROLE], one.EFFECT] for name, one in loaded.items()}
 
 
 def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
