@@ -168,8 +168,8 @@ def contrast_pairs(quick: bool) -> tuple[str, bool]:
             name = ("--benchmark", f"contrast-{kind}", "--out", out, "--model", place, *limit)
             vprobe(work, "extract", *name)
             vprobe(work, "rate", *name, "--versions", "v1", "--no-greedy")
-            vprobe(work, "probe", out, "--method", "covariance", "--draws", "50" if quick else "200")
-            said = vprobe(work, "agree", out, "--draws", "50" if quick else "200")
+            vprobe(work, "probe", out, "--method", "covariance", "--draws", "50" if quick else "100")
+            said = vprobe(work, "agree", out, "--draws", "50" if quick else "100")
             text, fine = told_run(kind, out, said)
             parts.append(text)
             ok &= fine
@@ -179,7 +179,7 @@ def contrast_pairs(quick: bool) -> tuple[str, bool]:
 def told_run(kind: str, out: Path, said: str) -> tuple[str, bool]:
     """Say what a run found: held-out r with its null, how many values stand, the card, the ratings and the ladder."""
     rows = store.load_rows(out, "agreement", Agreement)
-    nested = [row for row in rows if row.comparison == "probe~label" and row.site == "nested"]
+    nested = [row for row in rows if (row.level, row.comparison, row.site) == ("item", "probe~label", "nested")]
     rated = [row for row in rows if row.comparison == "rating~label" and row.level == "item"]
     r, null = (float(np.nanmean([getattr(row, name) for row in nested])) for name in ("estimate", "null_high"))
     stands = sum(row.p_family <= 0.05 for row in nested)
