@@ -225,6 +225,8 @@ INSTRUMENTS = (
     ("valuelex", ("--versions", "v1")),
     ("portraits", ("--versions", "v1,v1_reversed")),
     ("pvq-21", ("--versions", "v1,v1_reversed")),
+    ("pvq-40", ("--versions", "v1")),
+    ("pvq-rr", ("--versions", "v1")),
     ("everyday", ("--limit", "12", "--versions", "v1,v1_reversed", "--generation")),
 )
 
@@ -234,11 +236,14 @@ def on_a_real_model(quick: bool) -> tuple[str, bool]:
     model, done = SHARED / "models" / REAL[0], []
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        portraits = [item.response for item in benchmarks.load("portraits").items][:21]
-        lines = [f'{i},"{text}"' for i, text in enumerate(portraits, start=1)]
-        (work / "pvq_21.csv").write_text("\n".join(("item,text", *lines)), encoding="utf-8")
+        portraits = [item.response for item in benchmarks.load("portraits").items]
+        for name, n in (("pvq_21", 21), ("pvq_40", 40), ("pvq_rr", 57)):  # their wording is the user's: ours stands in
+            lines = [f'{i + 1},"{portraits[i % len(portraits)]}"' for i in range(n)]
+            (work / f"{name}.csv").write_text("\n".join(("item,text", *lines)), encoding="utf-8")
         for name, words in INSTRUMENTS[: 2 if quick else None]:
-            data = {"value-portrait": ("--data", OFFICIAL), "pvq-21": ("--data", work)}.get(name, ())
+            data = {
+                "value-portrait": ("--data", OFFICIAL),
+            }.get(name, ("--data", work) if "pvq" in name else ())
             limit = words[words.index("--limit") :][:2] if "--limit" in words else ()
             out = work / name
             vprobe(work, "extract", "--model", model, "-b", name, "--out", out, *limit, *data)
@@ -286,15 +291,15 @@ def million(quick: bool) -> tuple[str, bool]:
     return f"{len(answers.number):,} rows read and scored in {taken:.1f} s of CPU", taken < 60
 
 
-BAD = "test_what_cannot_be_scored or bad or refused or complain or encoding or unknown or missing or twice"
-FILES = ("scoring", "scoring_value_portrait", "svo", "pvq", "valuelex", "ess", "lexicon", "compare")
+BAD = "cannot_be_scored or is_wrong or bad or refused or complain or encoding or unknown or missing or twice"
+FILES = ("bad_answers", "scoring", "scoring_value_portrait", "svo", "pvq", "valuelex", "ess", "lexicon", "compare")
 
 
 def bad_input(quick: bool) -> tuple[str, bool]:
     """Run the tests of what users get wrong."""
     files = [f"tests/test_{name}.py" for name in FILES if (ROOT / f"tests/test_{name}.py").exists()]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", BAD, *files],
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-k", BAD, *files],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     last = (done.stdout.strip().splitlines() or ["nothing ran"])[-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vprobe import backends, pipeline, scoring
+from vprobe import backends, lexicon, pipeline, scoring
 from vprobe.__main__ import main
 from vprobe.errors import InputError, ModelError
 from vprobe.scoring import valuelex
@@ -99,6 +99,20 @@ def test_a_classifier_gives_probabilities_in_our_order_and_never_cuts_a_text(sor
     np.testing.assert_allclose(turned[0], found[0][::-1])
     with pytest.raises(ModelError, match="no label 'kindness'"):
         backends.classifier(str(sorter), ("kindness",), device="cpu")
+
+
+def test_words_of_a_lexicon_are_grouped_by_meaning(model, tmp_path, monkeypatch, capsys) -> None:
+    made = lexicon.simulate(lexicon.Design(), seed=1)
+    found = lexicon.analyse(made.table, draws=99, bootstraps=2, seed=0)
+    fit = pipeline.word_groups(found, str(model), device="cpu")
+    assert len(fit.group) == len(found.terms) and fit.n == len(found.terms) and -1 <= fit.silhouette <= 1
+    lexicon.save(found, tmp_path / "words.json")
+    words = ["vprobe", "lexicon", "show", str(tmp_path / "words.json"), "--prototypes", str(model), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().out
+    assert not end.value.code and "words grouped by meaning" in said and f"{fit.silhouette:.2f}" in said
 
 
 def test_the_command_scores_a_file_and_refuses_scorers_elsewhere(model, tmp_path, monkeypatch, capsys) -> None:

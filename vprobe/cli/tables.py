@@ -179,6 +179,17 @@ def lexicon(found: Any) -> None:
     show.line("most named: " + ", ".join(f"{term.word} ({term.share:.0%})" for term in spoken))
 
 
+def groups(found: Any, fit: Any) -> None:
+    """Print the words of a lexicon grouped by meaning, and whether its factors follow the groups."""
+    names = [
+        (str(group + 1), ", ".join(term.word for term, one in zip(found.terms, fit.group, strict=True) if one == group))
+        for group in range(int(max(fit.group)) + 1)
+    ]
+    show.table("words grouped by meaning", ("group", "words"), names)
+    number = show.number
+    show.line(f"silhouette {number(fit.silhouette)}, agreement with the factors: ARI {number(fit.ari)}; {fit.n} words")
+
+
 def compared(found: Any) -> None:
     """Print what a comparison of models shows, what it cannot, and the number of families behind each figure."""
     from vprobe import values

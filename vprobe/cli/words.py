@@ -65,15 +65,24 @@ def build(
 @group.command("show")
 def look(
     file: Annotated[Path, typer.Argument(help="A lexicon that `build` wrote.", show_default=False)],
+    prototypes: Annotated[
+        str, typer.Option("--prototypes", help="Model whose activations also group the words by meaning.")
+    ] = "",
+    device: o.Device = None,
     as_json: o.AsJson = None,
 ) -> None:
-    """Print a lexicon: its terms, its factors, and how far they can be trusted."""
+    """Print a lexicon: its terms, its factors, and how far they can be trusted; words grouped by meaning on request."""
     import json
 
-    from vprobe import lexicon
+    from vprobe import lexicon, pipeline
 
     found = lexicon.read(file)
+    groups = pipeline.word_groups(found, prototypes, device=device or "auto") if prototypes else None
     if as_json:
-        show.print_json(json.loads(file.read_text(encoding="utf-8")))
-    else:
-        tables.lexicon(found)
+        more = {"groups": {"words": groups.group.tolist(), "silhouette": groups.silhouette, "ari": groups.ari,
+                           "n": groups.n}} if groups else {}  # fmt: skip
+        show.print_json(json.loads(file.read_text(encoding="utf-8")) | more)
+        return
+    tables.lexicon(found)
+    if groups:
+        tables.groups(found, groups)

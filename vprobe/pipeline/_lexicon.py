@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vprobe import batching, benchmarks, lexicon, prompts, store
+from vprobe import backends, batching, benchmarks, lexicon, prompts, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
-from vprobe.lexicon import Elicited, Lexicon
+from vprobe.lexicon import Elicited, Lexicon, SemanticFit
 from vprobe.pipeline._again import finished
-from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
+from vprobe.pipeline._common import Stage, Tell, info, load_backend, model_path, quiet
+from vprobe.pipeline._scorers import vectors
 from vprobe.types import Count
 
 NEW_TOKENS = 80
@@ -106,6 +107,22 @@ def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> l
         for i, text in zip(chosen, written, strict=True):
             out[i] = text.text.strip()
     return out
+
+
+def word_groups(found: Lexicon, model: str, *, device: str = "auto") -> SemanticFit:
+    """Group a lexicon's terms by what a model's activations say they mean, and hold the groups against its factors.
+
+    Args:
+        found: The lexicon.
+        model: Local folder or hub id of the model whose activations stand for words.
+        device: Where it runs.
+
+    Raises:
+        VprobeError: An unusable model, or fewer than four terms.
+    """
+    words = tuple(term.word for term in found.terms)
+    backend = backends.load(model_path(model), device=device)
+    return lexicon.semantic(found, words, vectors(backend, words))
 
 
 def build_lexicon(runs: Sequence[Path], out: Path, *, least_share: float = 0.05, seed: int = 0) -> Lexicon:

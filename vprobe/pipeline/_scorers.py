@@ -143,15 +143,20 @@ def _by_prototypes(answers: AnswerTable, backend: Backend) -> Rows:
     """Score completions by where a model's activations put them beside the words of the lists."""
     words = valuelex.prototype_words()
     texts = [text.strip() for text in answers.texts]
-    vectors = _vectors(backend, words)
-    known = np.asarray(np.isfinite(vectors).all(axis=1))
-    read = dict(zip(dict.fromkeys(texts), _vectors(backend, tuple(dict.fromkeys(texts))), strict=True))
+    found = vectors(backend, words)
+    known = np.asarray(np.isfinite(found).all(axis=1))
+    read = dict(zip(dict.fromkeys(texts), vectors(backend, tuple(dict.fromkeys(texts))), strict=True))
     kept = [words[i] for i in np.flatnonzero(known)]
-    return valuelex.by_prototypes(np.stack([read[text] for text in texts]), kept, vectors[known])
+    return valuelex.by_prototypes(np.stack([read[text] for text in texts]), kept, found[known])
 
 
-def _vectors(backend: Backend, texts: Sequence[str]) -> Float[np.ndarray, "text d_model"]:
-    """Return each text's mean activation as a reply; NaN where it is empty or longer than the context."""
+def vectors(backend: Backend, texts: Sequence[str]) -> Float[np.ndarray, "text d_model"]:
+    """Return each text's mean activation as a reply; NaN where it is empty or longer than the context.
+
+    Args:
+        backend: The model.
+        texts: Words or longer texts.
+    """
     site = Site(min(backend.info.n_layers - 1, round(DEPTH * backend.info.n_layers)), "resid_post")
     out = np.full((len(texts), backend.info.d_model), np.nan)
     rows = {i: _said(backend, text) for i, text in enumerate(texts) if text.strip()}
