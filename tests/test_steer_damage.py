@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 from vprobe import backends, organism, pipeline, store
 from vprobe.backends import Backend
 from vprobe.benchmarks import choices
+from vprobe.cli import app
 from vprobe.cli import damage as shown
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
@@ -30,9 +33,9 @@ def backend() -> Backend:
 def config(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> RunConfig:
     config = RunConfig(
         model=str(organism.load()), benchmark=("planted",), out=str(tmp_path_factory.mktemp("damage") / "run"),
-        sites=("resid_post:1",), draws=10, limit=60, method=("partial",), map=False, device="cpu", untrained=False,
-        steer_method="partial", steer_value=("benevolence",), steer_versions=("v1",), steer_limit=2, null_draws=1,
-        strengths=(-0.05, 0.0, 0.05, 0.4), damage_limit=24, claim_draws=100,
+        sites=("resid_post:1",), draws=2, limit=30, folds=3, values=("benevolence", "power"), method=("partial",),
+        map=False, claim_draws=100, device="cpu", untrained=False, steer_method="partial", steer_value=("benevolence",),
+        steer_versions=("v1",), steer_limit=2, null_draws=1, strengths=(-0.05, 0.0, 0.05, 0.4), damage_limit=24,
     )  # fmt: skip
     pipeline.extract(config, backend=backend)
     pipeline.probe(Path(config.out), config)
@@ -54,7 +57,8 @@ def test_a_dose_that_moves_the_values_costs_the_planted_model_nothing_and_a_huge
     assert large.coefficient == pytest.approx(8 * small.coefficient) and small.unit == "residual norm"
     assert (small.n_texts, small.n_tokens, small.n_written, small.n_harmful) == (24, 48, 24, 0)
     assert math.isnan(small.accuracy) and math.isnan(small.refused_harmful) and small.n_questions == 0
-    assert small.broken == "accuracy not measured" and large.broken.startswith("KL 2; perplexity")
+    assert small.broken == "accuracy not measured"
+    assert large.broken.startswith("KL ") and "perplexity" in large.broken
     assert any("knows no words" in count.reason for count in stage.counts)
     told = dict(stage.facts)
     assert told["largest dose towards benevolence inside the budget"].startswith("none of those tried, 0.05 leaving")
@@ -162,3 +166,13 @@ def test_right_answers_are_the_likeliest_options_of_both_orders(tmp_path: Path) 
         by_hand.setdefault(prompt.item_id, []).append(answers.ratings[best] == right[prompt.item_id])
     assert told.right.tolist() == [np.mean(hits) for hits in by_hand.values()]
     assert 0 < told.right.mean() < 1
+
+
+def test_the_command_measures_stores_and_prints_for_a_program(config: RunConfig) -> None:
+    asked = ["steer", "damage", "--model", "organism", "--run", config.out, "--values", "benevolence", "--method",
+             "partial", "--strengths", "0.05", "--limit", "4", "--json"]  # fmt: skip
+    done = CliRunner().invoke(app, asked)
+    told = json.loads(done.stdout)
+    assert done.exit_code == 0 and told["neutral texts"] == "4 of 8 tokens" and told["strength 1 is"] == "residual norm"
+    assert list(measured(config)) == [0.05]
+    assert CliRunner().invoke(app, ["steer", "damage", "--run", config.out]).exit_code == 2
