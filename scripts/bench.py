@@ -6,7 +6,8 @@ processor seconds, which other work on the machine disturbs less than the clock;
 
 Texts are Value Portrait's queries and responses where they are found (`--data`, VPROBE_SHARED or ../shared), else
 `everyday`'s. The CPU preset is a random Llama of 12 blocks x 512 with 32,000 tokens; `--preset gpu` is a random model
-of 7B shape in bfloat16. `--queries` and `--rounds` set the sizes; `--only PART` makes the rows whose name has PART.
+of 7B shape in bfloat16. `--queries` and `--rounds` set the sizes; `--only PART;PART` makes the rows whose name has one
+of them.
 """
 
 from __future__ import annotations
@@ -585,7 +586,7 @@ def main() -> int:
     parser.add_argument("--preset", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--queries", type=int, default=0, help="queries a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="only rows whose name contains this")
+    parser.add_argument("--only", default="", help="only rows whose name contains this; several with ;")
     parser.add_argument("--data", type=Path, help="folder of Value Portrait's files")
     parser.add_argument("--model", type=Path, help="folder the model is built in, and found again")
     parser.add_argument("--peak-of", choices=["bare", "record"], help=argparse.SUPPRESS)
@@ -605,11 +606,15 @@ def main() -> int:
 def measured(bench: Bench, given: argparse.Namespace) -> list[Row]:
     found = []
     for part, rows in ROWS.items():
-        made = PARTS[part](bench) if any(given.only in name for name, _ in rows) else [NOT_RUN] * len(rows)
+        made = PARTS[part](bench) if any(asked(name, given.only) for name, _ in rows) else [NOT_RUN] * len(rows)
         for (name, target), (value, ok) in zip(rows, made, strict=True):
             found.append(Row(name, target, value, ok))
             print(f"{'ok ' if ok else 'NOT'} {name}\n    target {target}\n    {value}", flush=True)
     return found
+
+
+def asked(name: str, only: str) -> bool:
+    return not only or any(part.strip() in name for part in only.split(";"))
 
 
 def judged(found: Sequence[Row], given: argparse.Namespace) -> int:
