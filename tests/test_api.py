@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vprobe
-from vprobe import api, benchmarks, pipeline, store
+from vprobe import api, benchmarks, directions, pipeline, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
 from vprobe.types import Agreement
@@ -63,6 +63,17 @@ def test_generation_is_a_string_and_repeats(model: Path) -> None:
     talker = vprobe.load_model(model)
     said = [talker.generate("hello", max_new_tokens=5, temperature=1.0, seed=3) for _ in range(2)]
     assert said[0] == said[1] and isinstance(said[0], str)
+
+
+def test_what_neurons_write_is_named_after_what_two_directions_share(model: Path, run: Path) -> None:
+    w_out = vprobe.load_model(model).neuron_weights(1)
+    power, security = (vprobe.open_run(run).direction(v, "resid_post.1", method="covariance").vector
+                       for v in ("power", "security"))  # fmt: skip
+    told = power + 0.5 * security
+    found = directions.value_neurons(w_out, power, told)
+    assert w_out.shape == (len(found.strength), tiny.D_MODEL) and (found.strength > 0).all()
+    shared = directions.divide(power, told).shared
+    assert (w_out[found.kind == "shared"] @ shared > 0).all() and (found.kind == "").any()
 
 
 def test_a_run_gives_tables_activations_and_directions(run: Path) -> None:

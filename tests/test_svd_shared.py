@@ -107,7 +107,8 @@ def test_records_become_a_shared_and_two_unique_directions_that_say_what_they_ar
     same = directions.split(record(own), record(own, "prompted"))
     assert [one.provenance for one in same] == ["shared"]
     opposite = directions.split(record(own), record(-own, "prompted"))
-    assert [one.provenance for one in opposite] == []
+    apart = directions.split(record(AXES[0]), record(AXES[1] - AXES[0], "prompted"))
+    assert opposite == apart == ()
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,8 @@ def test_activity_weighs_strength_and_weights_outside_the_plane_have_none():
             found.strongest(share)
     with pytest.raises(InputError, match="cosine 1"):
         directions.value_neurons(w_out, own, 2 * own)
+    with pytest.raises(InputError, match=r"cosine -0\.5[\s\S]*share something"):
+        directions.value_neurons(w_out, AXES[0], np.sqrt(0.75) * AXES[1] - 0.5 * AXES[0])
 
 
 def test_weights_that_are_no_numbers_are_refused():

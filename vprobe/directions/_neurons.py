@@ -89,7 +89,7 @@ def value_neurons(
         most_degrees: Largest angle at which a neuron is named.
 
     Raises:
-        InputError: The two directions do not span a plane whose parts have a sign, or weights are not finite.
+        InputError: The two directions share nothing or are on one line, or weights are not finite.
 
     Source: Han et al. (2025), arXiv 2509.24319; activity as a weight is vprobe's.
     """
@@ -97,7 +97,9 @@ def value_neurons(
     named = np.stack([parts.shared, parts.intrinsic_unique, parts.prompted_unique])
     if not np.isfinite(named).all():
         raise InputError(
-            f"two directions with cosine {parts.cosine:.3g}", where="value neurons", expected="two that span a plane"
+            f"two directions with cosine {parts.cosine:.3g}",
+            where="value neurons",
+            expected="two that share something (cosine above 0) and are not on one line",
         )
     w = np.asarray(w_out, dtype=np.float64)
     if n := int((~np.isfinite(w)).sum()):

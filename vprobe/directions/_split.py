@@ -26,8 +26,8 @@ def split(intrinsic: Direction, prompted: Direction, *, method: str = "svd-share
         method: One of `methods("prompted")`.
 
     Returns:
-        In this order; provenance says which is which. Two directions on one line have no unique part, two opposite ones
-        nothing shared.
+        In this order; provenance says which is which. Two directions on one line have no unique part; two that point
+        apart (cosine below 0) share nothing and give none.
 
     Raises:
         InputError: An unknown method, two that are not a value's own pair, or two of different places or models.
