@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,3 +354,9 @@ def test_doses_count_in_the_operations_measure() -> None:
     assert [d.steering[0].coefficient for d in adds if d.steering] == [-5.0, 10.0]
     turns = steering.doses(direction(), **given, operation=made("rotate"))
     assert [d.steering[0].coefficient for d in turns if d.steering] == [-1.0, 2.0]
+
+
+def test_every_operation_and_gate_is_in_the_readme() -> None:
+    text = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    names = [*steering.names(), *(gate for gate in steering.GATES if gate != "none")]
+    assert [name for name in names if f"`{name}`" not in text] == []

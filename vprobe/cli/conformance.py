@@ -39,8 +39,8 @@ def conformance(
     else:
         title = f"{loaded.info.name} ({loaded.info.family}, {loaded.info.dtype}) with {config.backend}"
         show.table(
-            title, ("check", "", "found", "guards against"),
-            [(one.name, _MARKS[one.passed], one.found, one.guards) for one in found],
+            title, ("", "check", "found", "guards against"),
+            [(_MARKS[one.passed], one.name, one.found, one.guards) for one in found], left=4,
         )  # fmt: skip
         show.line(f"{sum(one.passed is True for one in found)} of {len(found)} passed")
     raise typer.Exit(0 if passed else 1)
