@@ -12,7 +12,7 @@ import pytest
 from vprobe import backends, benchmarks, controls, organism, pipeline, splits, stats, store
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
-from vprobe.pipeline import _card, _held, _search
+from vprobe.pipeline import _card, _held, _ladder, _search
 from vprobe.pipeline._study import Keyed, Study
 from vprobe.report import card as report_card
 from vprobe.report import tables
@@ -142,8 +142,11 @@ def test_the_untrained_model_and_block_0_are_read_once_and_stand_on_the_card(mod
         mine = rows_of(list(rows), name)
         assert len(mine) == 2 and all(math.isfinite(row.estimate) and math.isfinite(row.excess) for row in mine), name
     assert {row.seed for row in rows_of(list(rows), "untrained")} == {4}
-    (climbed,) = pipeline.climb([tmp_path / "run"])
-    assert len(climbed.climbs) == 2
+    found = store.load_rows(tmp_path / "run", "agreement", Agreement)
+    told = _ladder._evidence(tmp_path / "run", found, "power", "covariance", (), 0.05)
+    (untrained,), (control,) = ([r for r in rows_of(list(rows), name) if r.value == "power"]
+                                for name in ("untrained", "control task"))  # fmt: skip
+    np.testing.assert_equal((told.untrained, told.selectivity), (untrained.estimate, control.excess_low))
     assert len(store.load_rows(tmp_path / "run", "search", SearchRow)) == 2 * tiny.LAYERS
     assert len(store.load_rows(tmp_path / "run", "picks", SitePick)) == 2 * 5
 
