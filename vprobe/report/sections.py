@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vprobe.report import (
+    agreed,
     card,
     circumplex,
     claimed,
@@ -35,9 +36,8 @@ SWEEP = "vprobe steer sweep --model M --run RUN --benchmark B"
 def build(tables: Tables) -> tuple[Section, ...]:
     """Return every section after the headline, in the order of the report."""
     said = (_claims,) if tables.claims else ()
-    across = (_conditions,) if tables.conditions else ()
-    beside = (card.section,) if tables.baselines else ()
-    first = (*said, _layers, *beside, _profile)
+    across = (*agreed.detailed(tables), *((_conditions,) if tables.conditions else ()), *agreed.across(tables))
+    first = (*said, _layers, *((card.section,) if tables.baselines else ()), _profile)
     costly = (lambda tables: costs.section(tables.damage),) if tables.damage else ()
     then = (_circle, _agreement, *across, _doses, *costly, _map)
     told, last = _told(tables), (_counts(tables), _provenance(tables))

@@ -21,18 +21,22 @@ from vprobe.types import (
     InduceRow,
     Item,
     MapPoint,
+    PatternRow,
     ProfileRow,
     Response,
     RunInfo,
     ScaleRow,
     ScoreRow,
     SearchRow,
+    TraitPairRow,
     TruthRow,
+    ValidityRow,
 )
 
 NAMES = (
     "items", "loadings", "reliability", "norms", "responses", "directions", "scores", "agreement", "profile",
     "steering", "map", "claims", "conditions", "truth", "scales", "generation",
+    "agreement_detail", "agreement_across", "mtmm", "validity", "trait_pairs", "patterns",
     "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
     "readings", "baselines", "search", "final", "damage",
 )  # fmt: skip
@@ -66,6 +70,11 @@ class Tables:
         responses: Rows of `responses`.
         claims: Rows of `claims`.
         conditions: Rows of `conditions`.
+        detail: Rows of `agreement_detail`.
+        across: Rows of `agreement_across`.
+        validity: Rows of `validity`.
+        pairs: Rows of `trait_pairs`.
+        patterns: Rows of `patterns`.
         scales: Rows of `scales`.
         induced: Rows of `induced`.
         demographics: Rows of `demographics`.
@@ -93,6 +102,11 @@ class Tables:
     responses: tuple[Response, ...] = ()
     claims: tuple[ClaimRow, ...] = ()
     conditions: tuple[ConditionRow, ...] = ()
+    detail: tuple[Agreement, ...] = ()
+    across: tuple[Agreement, ...] = ()
+    validity: tuple[ValidityRow, ...] = ()
+    pairs: tuple[TraitPairRow, ...] = ()
+    patterns: tuple[PatternRow, ...] = ()
     scales: tuple[ScaleRow, ...] = ()
     induced: tuple[InduceRow, ...] = ()
     demographics: tuple[ess.Effect, ...] = ()
@@ -184,6 +198,11 @@ def read(folder: Path) -> Tables:
         responses=rows("responses", Response),
         claims=rows("claims", ClaimRow),
         conditions=rows("conditions", ConditionRow),
+        detail=rows("agreement_detail", Agreement),
+        across=rows("agreement_across", Agreement),
+        validity=rows("validity", ValidityRow),
+        pairs=rows("trait_pairs", TraitPairRow),
+        patterns=rows("patterns", PatternRow),
         scales=rows("scales", ScaleRow),
         induced=rows("induced", InduceRow),
         demographics=rows("demographics", ess.Effect),
