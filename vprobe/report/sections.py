@@ -279,8 +279,7 @@ def _doses(tables: Tables) -> Section:
 
 def _map(tables: Tables) -> Section:
     caption = (
-        "One mark per response, coloured by the value of its largest loading in size; filled when the "
-        "loading is positive. "
+        "One mark per response, coloured by the value of its largest loading in size; filled when it is positive. "
         "Only neighbourhoods mean something: distances between clouds, their sizes and the axes do not."
     )
     if tables.truth.rows:
