@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vprobe.backends import _arms, _choose, _drift, _inner, _loading, _run, _tree
 from vprobe.backends._families import Anatomy
+from vprobe.backends._size import size_of
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Answers, Generation, ModelInfo, ModelSize, Site, Steered, Steering, Tokens
@@ -64,7 +65,7 @@ class Engine:
             chat=bool(loaded.tokenizer.chat_template),
         )
         self.unshared = _tree.unshared(model, anatomy)
-        self.size = _loading.size_of(model, anatomy.blocks, self._tree_tokens)
+        self.size = size_of(model, anatomy.blocks, self._tree_tokens)
 
     @property
     def _tree_tokens(self) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 
 from vprobe.errors import ModelError, nearest
-from vprobe.types import ModelSize
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _SAMPLE = 1024
@@ -286,29 +285,6 @@ def fingerprint(model: Any, tokenizer: Any) -> str:
         digest.update(f"{name}{tuple(weight.shape)}".encode())
         digest.update(flat[::step].float().cpu().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
-
-
-def size_of(model: Any, blocks: Sequence[Any], forward_tokens: int) -> ModelSize:
-    """Return how large a model is where it runs.
-
-    Args:
-        model: The model.
-        blocks: Its blocks.
-        forward_tokens: Most tokens of one forward where texts share what they begin with.
-    """
-    text = model.config.get_text_config(decoder=True)
-    heads = int(getattr(text, "num_attention_heads", 1))
-    shared = int(getattr(text, "num_key_value_heads", None) or heads)
-    width = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
-    each = sum(weight.numel() for block in blocks for weight in block.parameters()) / len(blocks)
-    item = model.dtype.itemsize
-    return ModelSize(
-        block_parameters=each,
-        weight_bytes=sum(weight.numel() * weight.element_size() for weight in model.parameters()),
-        cache_bytes=2 * shared * width * item,
-        token_bytes=int(each / text.hidden_size + 8 * text.hidden_size) * item,
-        forward_tokens=forward_tokens,
-    )
 
 
 SMALL = 30_000_000
