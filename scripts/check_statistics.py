@@ -3,7 +3,8 @@
 Exits with 1 when a row is not ok; a row that was not run is not. `--quick` runs few repetitions and judges the rows it
 ran; `--only PART` runs the rows whose name contains PART (give it again for more). Official data and real models are
 taken from `--shared DIR`, else `shared` beside the checkout; official data from the user's data cache too. Without them
-their rows are not run. The probe sweep is timed by bench_probes.py in processes of its own.
+their rows are not run. The probe sweep is timed by bench_probes.py in processes of its own, on the second core while
+the other rows are made on the first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,10 +60,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that are made together: their names and targets, and what makes them."""
+    """Rows that are made together: their names and targets, what makes them, and whether that is another process."""
 
     rows: tuple[tuple[str, str], ...]
     make: Callable[[bool], list[tuple[str, bool]]]
+    apart: bool = False
 
 
 def parts() -> list[Part]:
@@ -74,7 +77,7 @@ def parts() -> list[Part]:
         for name, target, check in importlib.import_module(module).CHECKS:
             found.append(Part(((name, target),), lambda quick, check=check: [check(quick)]))
     bench = importlib.import_module("bench_probes")
-    return [*found, Part(tuple(bench.ROWS[:2]), sweep), Part(tuple(bench.ROWS[2:]), max_t)]
+    return [*found, Part(tuple(bench.ROWS[:2]), sweep, True), Part(tuple(bench.ROWS[2:]), max_t, True)]
 
 
 def absent(quick: bool) -> list[tuple[str, bool]]:
@@ -106,7 +109,7 @@ def judge(part: Part, quick: bool) -> list[Row]:
     """Make the rows of one part; one that breaks is not ok, and the others still run."""
     from statistics_official import Absent
 
-    begun, used = time.monotonic(), cpu_seconds()
+    begun = time.monotonic()
     try:
         made = part.make(quick)
     except Absent as error:
@@ -116,7 +119,7 @@ def judge(part: Part, quick: bool) -> list[Row]:
     rows = [Row(*row, value, bool(ok)) for row, (value, ok) in zip(part.rows, made, strict=True)]
     for row in rows:
         print(f"{'ok ' if row.ok else 'NOT'} {row.name}: {row.value}  [{row.target}]", flush=True)
-    print(f"    {time.monotonic() - begun:.0f} s, {cpu_seconds() - used:.0f} s of CPU", flush=True)
+    print(f"    {time.monotonic() - begun:.0f} s", flush=True)
     return rows
 
 
@@ -136,12 +139,16 @@ def main() -> int:
     wanted = parser.parse_args()
     if wanted.shared:
         os.environ["VPROBE_SHARED"] = str(wanted.shared)
-    found: list[Row] = []
-    for part in parts():
-        if wanted.only and not any(word in name for name, _ in part.rows for word in wanted.only):
-            found += [Row(name, target, NOT_RUN, False) for name, target in part.rows]
-        else:
-            found += judge(part, wanted.quick)
+    every = [(part, not wanted.only or any(word in name for name, _ in part.rows for word in wanted.only))
+             for part in parts()]  # fmt: skip
+    with ThreadPoolExecutor(1) as second:
+        later = {id(part): second.submit(judge, part, wanted.quick) for part, asked in every if asked and part.apart}
+        found: list[Row] = []
+        for part, asked in every:
+            if not asked:
+                found += [Row(name, target, NOT_RUN, False) for name, target in part.rows]
+            else:
+                found += later[id(part)].result() if part.apart else judge(part, wanted.quick)
     ran = [row for row in found if not row.value.startswith(NOT_RUN)]
     print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run; "
           f"{cpu_seconds() / 60:.1f} minutes of CPU")  # fmt: skip
