@@ -1,0 +1,131 @@
+"""Conditions of all kinds become one table; methods, instruments and models are set side by side from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vprobe import agreement, store
+from vprobe.config import RunConfig
+from vprobe.errors import InputError
+from vprobe.pipeline._across import TABLES, across
+from vprobe.pipeline._conditions import conditions_of, over_conditions, square
+from vprobe.pipeline._ladder import _instruments
+from vprobe.pipeline._personas import settle
+from vprobe.pipeline._shift import _read
+from vprobe.pipeline._told import partial_slopes
+from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, ValidityRow
+from vprobe.values import SCHWARTZ
+
+from tests.test_report import benchmark, info
+
+
+def conditions(seed: int, *, n: int = 40, kind: str = "persona", instrument: str = "", follows: bool = True):
+    """Return rows of one instrument; behaviour follows what is read, or is unrelated."""
+    rng = np.random.default_rng(7)
+    truth = rng.standard_normal((n, 10))
+    rng = np.random.default_rng(seed)
+    other = truth if follows else rng.standard_normal((n, 10))
+    halves = [side + 0.4 * rng.standard_normal((n, 10)) for side in (truth, truth, other, other)]
+    return [
+        ConditionRow(
+            f"{kind}{i}", value, (halves[0][i, c] + halves[1][i, c]) / 2, (halves[2][i, c] + halves[3][i, c]) / 2, 30,
+            "partial", "resid_post.1", kind, f"v{i // 4}" if kind == "steered" else "", instrument,
+            *(float(side[i, c]) for side in halves),
+        )
+        for i in range(n) for c, value in enumerate(SCHWARTZ)
+    ]  # fmt: skip
+
+
+def run_folder(folder: Path, rows: list[ConditionRow]) -> Path:
+    folder.mkdir()
+    store.save_info(folder, info(), "extract")
+    store.save_items(folder, benchmark(SCHWARTZ, 4, np.random.default_rng(0)))
+    store.save_rows(folder, "conditions", rows, ConditionRow)
+    return folder
+
+
+def test_agreement_over_conditions_has_the_ceiling_that_halves_give() -> None:
+    rows = conditions_of(conditions(0), draws=99, seed=0, method="partial")
+    assert rows[-1].value == "all" and rows[-1].p <= 0.01
+    for row in rows:
+        assert row.estimate <= row.ceiling + 0.05 and 0.85 < row.ceiling <= 1.0
+    old = [replace(row, probe_first=math.nan) for row in conditions(0)]
+    assert math.isnan(conditions_of(old, draws=9, seed=0, method="partial")[0].ceiling), "no halves, no ceiling"
+
+
+def test_told_and_steered_conditions_and_instruments_are_kept_apart() -> None:
+    rows = [*conditions(0), *conditions(1, kind="steered"), *conditions(2, instrument="portraits", follows=False)]
+    made = over_conditions(rows, RunConfig())
+    kinds = {row.comparison for row in made}
+    assert kinds == {"probe~behavior", "probe~behavior, steered", "probe~behavior, on portraits"}
+    cells = {row.comparison: row for row in made if row.statistic == agreement.CELLS}
+    assert cells["probe~behavior"].estimate > 0.7 and cells["probe~behavior, on portraits"].p > 0.01
+    steered = cells["probe~behavior, steered"]
+    assert (
+        steered.n_groups == 10 and steered.n_scored == 40 and "what was added is part of what is read" in steered.note
+    )
+    assert square(conditions(1, kind="steered")).clusters[:5] == ("v0", "v0", "v0", "v0", "v1")
+
+
+def test_claims_rest_on_told_conditions_of_the_runs_own_items_only(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", [])
+    rows = [*conditions(1, kind="steered"), *conditions(2, instrument="portraits")]
+    assert settle(folder, rows, RunConfig(claim_draws=39)) == ()
+    assert store.load_rows(folder, "agreement", Agreement) == ()
+    made = settle(folder, [*rows, *conditions(0)], RunConfig(claim_draws=39, steer_method="partial"))
+    assert [row.value for row in made] == [*SCHWARTZ, "all"] and made[-1].n_scored == 40
+    held = store.load_rows(folder, "agreement", Agreement)
+    assert [(row.value, row.estimate, row.p) for row in held] == [(row.value, row.estimate, row.p) for row in made]
+
+
+def test_methods_and_transfer_are_made_from_the_conditions_of_runs_and_reach_rung_seven(tmp_path: Path) -> None:
+    rows = [*conditions(0), *conditions(1, instrument="portraits"), *conditions(2, instrument="svo", follows=False)]
+    folder = run_folder(tmp_path / "run", rows)
+    found = across([folder])
+    assert found.methods is not None and found.n == 40 and len(found.names) == 6
+    good = [row for row in found.methods.validity if "svo" not in row.first + row.second]
+    assert min(row.r for row in good) > 0.5 and all(row.p_family <= 0.05 for row in good)
+    assert {row.level for row in found.rows} == {"transfer"}
+    by_name = {row.comparison.rpartition("rating ")[2]: row for row in found.rows if row.value == "all"}
+    assert by_name["portraits"].p <= 0.01 < by_name["svo"].p
+    known = dict(_instruments(folder, "power"))
+    assert known["portraits"] <= 0.01 and known["svo"] > 0.01
+    assert len(store.load_rows(folder, "mtmm", MethodRow)) == 60 * 59 // 2
+    assert store.load_rows(folder, "validity", ValidityRow) == found.methods.validity
+    store.save_rows(folder, "conditions", [], ConditionRow)
+    assert across([folder]).methods is None and not any(store.has(folder, name) for name in TABLES), "nothing stale"
+
+
+def test_profiles_of_models_are_told_apart_or_said_to_be_too_few(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = run_folder(tmp_path / "one", [])
+    rows = [ProfileRow(value, kind, float(rng.standard_normal()), 0.0, 1.0, 9, 0, "points") for value in SCHWARTZ
+            for kind in ("rating", "probe")]  # fmt: skip
+    store.save_rows(folder, "profile", rows, ProfileRow)
+    assert across([folder, folder]).rows == (), "one model twice is one model"
+
+
+def test_prompts_of_the_users_own_are_read_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.json"
+    path.write_text('{"calm": "You are calm.", "bold": "You are bold."}', encoding="utf-8")
+    assert next((one.id, one.text, one.kind) for one in _read(path)) == ("calm", "You are calm.", "prompt")
+    assert _read(None) == ()
+    for text in ("[]", "{}", '{"a": ""}', '{"a": 3}', '{"a@b": "x"}', "no json"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=r"prompts\.json"):
+            _read(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        _read(tmp_path / "none.json")
+
+
+def test_slopes_of_items_keyed_to_one_value_each_are_deviations_from_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 5)
+    key = np.concatenate([rng.permutation(10)[:5] for _ in range(30)])
+    labels, slopes = np.eye(10)[key], np.linspace(-1, 1, 10)
+    found = partial_slopes(labels, labels @ slopes + 3.0, groups)
+    np.testing.assert_allclose(found, slopes - slopes.mean(), atol=1e-9)
