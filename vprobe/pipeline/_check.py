@@ -169,8 +169,8 @@ def _scales(copy: Path, folder: Path, data: str) -> None:
 STEPS = (
     _Step("rate", ("scales",), _scales),
     _Step("probe", ("directions", "scores", "picks", "map", "agreement"), _probe),
-    _Step("agree", ("profile", "agreement"), _agree),
-    _Step("personas", ("agreement",), _personas),
+    _Step("agree", ("profile", "agreement", "agreement_detail"), _agree),
+    _Step("personas", ("agreement", "agreement_detail"), _personas),
     _Step("claims", ("claims",), _claims),
 )
 """In the order of the story: a later one reads what an earlier one made again."""
