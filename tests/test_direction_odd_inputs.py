@@ -54,6 +54,7 @@ EITHER = {
     "labels beyond squaring": (X, S * 1e-200, GROUPS),
     "few samples with all labels": (X, np.where(RNG.random(S.shape) < 0.5, np.nan, S), GROUPS),
     "one query of two": (X[:2], S[:2], GROUPS[:2]),
+    "activations vary in one of two queries": (X[[0, 1, 2, 2]], S[:4], np.array([0, 0, 1, 1])),
     "no columns": (X, S[:, :0], GROUPS),
 }
 
