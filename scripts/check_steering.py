@@ -216,7 +216,7 @@ def projected(size: Sizes) -> tuple[str, bool]:
 def solved(size: Sizes) -> tuple[str, bool]:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        drawn = organism.draw(312 if size is FULL else 156, seed=31)
+        drawn = organism.draw(312 if size is FULL else 156, seed=31, reliability=1.0)  # label noise is not steering's
         (work / "items").mkdir()
         planted.write(work / "items" / "planted.json", drawn.records, drawn.reliability)
         config = RunConfig(
@@ -237,7 +237,8 @@ def solved(size: Sizes) -> tuple[str, bool]:
             kept += [abs(r.miss) for r in rows if r.role == "keep"]
     shown = ", ".join(f"{miss:+.3f}" for miss in misses)
     return (
-        f"misses of three targets {shown} points on untouched items; values to keep moved {max(kept):.3f} at most",
+        f"misses of three targets {shown} points on {rows[0].n_items} untouched items with labels "
+        f"free of noise; values to keep moved {max(kept):.3f} at most",
         max(abs(m) for m in misses) <= 0.05,
     )
 
