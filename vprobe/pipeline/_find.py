@@ -74,7 +74,6 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
         without = _without(folder, config.method, fitted)
-        without = _without(folder, config.method, fitted)
         store.drop(folder, ("agree", "steer", "matrix", "solve", "damage", "personas", "claims"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
@@ -101,23 +100,6 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         ("null draws", config.draws),
     )
     return Stage("probe", folder, facts)
-
-
-def _without(folder: Path, methods: Sequence[str], fitted: Sequence[Direction]) -> list[str]:
-    """Return the methods that gave no direction at all.
-
-    Raises:
-        RefusedError: None gave any.
-    """
-    found = {one.method for one in fitted}
-    if not found:
-        raise RefusedError(
-            f"no value has a direction with {', '.join(methods)}",
-            where=str(folder),
-            expected="labels that vary within queries and, for unique directions, are not told by the other values'",
-            do="probe more items or fewer values (--values higher_order), or a marginal method such as covariance",
-        )
-    return [method for method in methods if method not in found]
 
 
 def _without(folder: Path, methods: Sequence[str], fitted: Sequence[Direction]) -> list[str]:
