@@ -93,6 +93,10 @@ def test_the_grid_says_how_often_a_cell_was_chosen_and_what_chance_finds_anywher
         assert {row.site for row in mine if row.picked} == {"resid_post.1"}
         assert max(mine, key=lambda row: row.r).p == pytest.approx(1 / 40)
         assert min(row.p for row in mine if row.site == "resid_post.0") > 0.05
+    flat = np.abs(found.r.reshape(len(found.grid), -1, 2, 3)).transpose(1, 2, 3, 0).reshape(40, -1)  # draw, cell
+    own = stats.permutation_p(flat[0], flat[1:])
+    p = np.array([row.p for row in rows])
+    assert (p >= own - 1e-12).all() and (p > own + 0.2).any(), "the best of many is judged as the best of many"
     chosen = search.picks(found, sites, names, method)
     assert len(chosen) == 2 * len(folds) and {pick.site for pick in chosen} == {"resid_post.1"}
     assert all(math.isnan(pick.penalty) is (method != "ridge") for pick in chosen)
