@@ -112,10 +112,11 @@ def rows_of(sweep: Sweep, quick: bool) -> list[Row]:
     ratios = [a / b for a, b in zip(loop, whole, strict=True)]
     ratio = sum(loop) / sum(whole)
     n, differ, slow, fast = written(sweep, 6 if quick else 20)
-    sizes = f"{len(sweep.arms)} arms x {len(sweep.rows)} items, steered on {next(one.positions for arm in sweep.arms for one in arm)}"
+    positions = next(one.positions for arm in sweep.arms for one in arm)
     text = (
-        f"{ratio:.1f}x ({sum(loop):.1f} s against {sum(whole):.1f} s; batches {min(ratios):.1f}x to {max(ratios):.1f}x, "
-        f"median {statistics.median(ratios):.1f}x; {sizes})"
+        f"{ratio:.1f}x ({sum(loop):.1f} s against {sum(whole):.1f} s; batches {min(ratios):.1f}x to "
+        f"{max(ratios):.1f}x, median {statistics.median(ratios):.1f}x; {len(sweep.arms)} arms x {len(sweep.rows)} items, "
+        f"steered on {positions})"
     )
     found = (
         (text, ratio >= 3.5),
