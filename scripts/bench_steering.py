@@ -115,8 +115,8 @@ def rows_of(sweep: Sweep, quick: bool) -> list[Row]:
     positions = next(one.positions for arm in sweep.arms for one in arm)
     text = (
         f"{ratio:.1f}x ({sum(loop):.1f} s against {sum(whole):.1f} s; batches {min(ratios):.1f}x to "
-        f"{max(ratios):.1f}x, median {statistics.median(ratios):.1f}x; {len(sweep.arms)} arms x {len(sweep.rows)} items, "
-        f"steered on {positions})"
+        f"{max(ratios):.1f}x, median {statistics.median(ratios):.1f}x; {len(sweep.arms)} arms x {len(sweep.rows)} "
+        f"items, steered on {positions})"
     )
     found = (
         (text, ratio >= 3.5),
