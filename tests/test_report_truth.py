@@ -35,7 +35,7 @@ METHODS = ("partial", "covariance")
 STRENGTHS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 DIAMOND = "\N{WHITE DIAMOND}"
 LEAK = "query leak: 81% of the labels' variance lies between queries; folds that divide queries would give r = 0.74"
-LENGTH = "length of the text explain it: r = 0.41 is 0.02 beyond them (family p = 0.812)"
+LENGTH = "length of the text explains it: r = 0.41 is 0.02 beyond them (family p = 0.812)"
 NOT_CAUSAL = "decodable, not causal: ratings follow the label by 0.020 points per SD (p = 0.700)"
 
 

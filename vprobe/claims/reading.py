@@ -219,7 +219,8 @@ def beyond_text(
     for i, value in enumerate(read.values):
         made = bool(np.isfinite(p[i]) and p[i] <= level.alpha)
         what = "length" if abs(by_length[i]) < abs(plain[i]) / 2 else "words and length"
-        said = f"{what} of the text explain it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.2g})"
+        verb = "explains" if what == "length" else "explain"
+        said = f"{what} of the text {verb} it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.2g})"
         if not plain[i] > chance[i]:
             said = f"nothing is read that could be beyond the text: r = {plain[i]:.2f} (family p = {p[i]:.2g})"
         reason = "" if made else said
