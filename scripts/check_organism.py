@@ -307,7 +307,7 @@ def arms(size: Sizes) -> tuple[str, bool]:
         f"beyond the 99th percentile for {(true > above).sum()} of 10 values, {(true / above).min():.2f} to "
         f"{(true / above).max():.2f} times it; {size.arms} draws each"
     )
-    return text, bool(abs(z) <= 3 and (true > above).all())
+    return text, bool(abs(z) <= 3 and np.abs(each).max() <= 3 and (true > above).all())
 
 
 # --- worlds ----------------------------------------------------------------------------------------------------------

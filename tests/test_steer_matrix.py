@@ -46,6 +46,8 @@ def test_doses_keep_their_order_and_rows_say_what_was_done(run: Path) -> None:
         assert row.rho == pytest.approx(1.0) and row.slope > 0 and row.anti < 0.5
         assert (row.positions, row.site) == ("response", "resid_post.1") and row.unit > 0
         assert row.n_items + row.n_unscored == 40
+    for method in ("partial", "covariance"):
+        assert np.mean([row.anti for row in rows if row.method == method]) < 0.35
     specific = store.load_rows(run, "specificity", SpecificityRow)
     assert len(specific) == 12 and all(0 <= r.low <= r.high and r.others < r.own for r in specific)
 

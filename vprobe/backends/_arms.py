@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vprobe.backends._branches import branches, score, sizes
-from vprobe.backends._choose import CLOSE, COARSE, branches_hold, choose, tails
+from vprobe.backends._choose import branches_hold, choose, close, tails
 from vprobe.backends._families import Anatomy
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Session, place_of
@@ -163,16 +163,11 @@ def _forks(
     if place not in known:
         apart = [alone(rows, arm) for arm in arms]
         try:
-            known[place] = _close(_forked(model, anatomy, rows, arms, tree), apart, model.dtype)
+            found = _forked(model, anatomy, rows, arms, tree)
+            known[place] = all(close(f, w, model.dtype) for f, w in zip(found, apart, strict=True))
         except RuntimeError:  # masks of another shape
             known[place] = False
     return known[place]
-
-
-def _close(found: Sequence[Chosen], wanted: Sequence[Chosen], dtype: torch.dtype) -> bool:
-    x, y = ([one for arm in side for row in arm for one in row] for side in (found, wanted))
-    limit = CLOSE if dtype == torch.float32 else COARSE
-    return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in zip(x, y, strict=True))
 
 
 def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm], tree: bool) -> list[Chosen]:

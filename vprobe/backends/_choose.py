@@ -16,7 +16,7 @@ from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Rows, Session
 from vprobe.types import Answers
 
-CLOSE, COARSE = 1e-4, 5e-2
+_CLOSE, _COARSE = 1e-4, 5e-2
 """Largest relative difference in log-probability that float32, and a shorter format, explain."""
 _LARGEST = 2**27
 """Most logits held at once, about half a gigabyte in float32."""
@@ -73,8 +73,12 @@ def _alike(model: Any, session: Session, rows: Sequence[Answers]) -> bool:
         found = _branched(model, session, rows, 0)
     except (RuntimeError, TypeError, ValueError, IndexError):  # masks of another shape
         return False
-    limit = CLOSE if model.dtype == torch.float32 else COARSE
-    wanted = _forked(model, session, rows, 0)
+    return close(found, _forked(model, session, rows, 0), model.dtype)
+
+
+def close(found: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]], dtype: torch.dtype) -> bool:
+    """Tell whether log-probabilities differ by no more than a number format explains."""
+    limit = _CLOSE if dtype == torch.float32 else _COARSE
     pairs = [pair for f, w in zip(found, wanted, strict=True) for pair in zip(f, w, strict=True)]
     return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in pairs)
 
