@@ -12,7 +12,7 @@ import pytest
 from vprobe import backends, benchmarks, controls, organism, pipeline, splits, stats, store
 from vprobe.config import RunConfig
 from vprobe.errors import RefusedError
-from vprobe.pipeline import _card, _held, _ladder, _search
+from vprobe.pipeline import _card, _held, _ladder, _search, _study
 from vprobe.pipeline._study import Keyed, Study
 from vprobe.report import card as report_card
 from vprobe.report import tables
@@ -157,6 +157,25 @@ def test_no_untrained_model_is_read_when_none_is_asked_for_and_the_card_says_so(
     pipeline.probe(tmp_path, config)
     rows = rows_of(list(store.load_rows(tmp_path, "baselines", BaselineRow)), "untrained")
     assert all(math.isnan(row.estimate) and "--untrained" in row.note for row in rows) and len(rows) == 2
+
+
+@pytest.mark.parametrize("final", [0.0, 0.2])
+def test_a_study_that_holds_out_blocks_says_so_to_inner_folds_and_one_of_queries_does_not(
+    final: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = known_of("true", activations_of("true", 1.0))
+    items = tuple(replace(item, block=f"b{int(item.group[1:]) % 8}") for item in known.keyed.benchmark.items)
+    keyed = replace(known.keyed, benchmark=replace(known.keyed.benchmark, items=items))
+    monkeypatch.setattr(_study, "_opened", lambda folder, config: (known.acts, keyed))
+    block = {item.id: item.block for item in items}
+    for hold_out in ("query", "block"):
+        config = RunConfig(hold_out=hold_out, final=final, folds=4, draws=1)
+        made = _study.study(Path(), config)
+        for study in (made, _study.whole(Path(), config)) if final else (made,):
+            for fold in study.folds:
+                names = [block[study.keyed.item_ids[i]] for i in fold.train]
+                pairs = set(zip(names, fold.whole, strict=True)) if fold.whole is not None else set()
+                assert len(pairs) == (len(set(names)) if hold_out == "block" else 0)
 
 
 def test_a_final_split_opens_once_and_a_second_opening_is_marked(model: Path, tmp_path: Path) -> None:

@@ -29,9 +29,12 @@ def planted(seed: int, *, queries: int = 24, sites: int = 3, d: int = 12, knows:
     return list(x), y, groups, splits.by_group(groups, k=4, seed=0)
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("d", [12, 200])
-def test_one_site_by_itself_gives_what_the_ridge_method_gives(d: int) -> None:
+def test_one_site_by_itself_gives_what_the_ridge_method_gives(d: int, blocks: bool) -> None:
     xs, y, groups, folds = planted(1, sites=1, knows=0, d=d)
+    if blocks:
+        folds = splits.by_group(tuple(int(group[1:]) // 3 for group in groups), k=4, seed=0, inside=True)
     y = np.column_stack([y, y[:, 1] ** 2])
     told = sweeps.search(xs, y, groups, folds, GRID, seed=3)
     wanted = directions.held_out(xs[0], y, groups, folds, method="ridge", seed=3)
@@ -47,6 +50,58 @@ def test_the_site_that_knows_is_chosen_and_the_figure_is_that_of_the_choice() ->
     np.testing.assert_array_equal(told.scores, seen[1])
     assert stats.within_r(told.scores, y, groups).min() > 0.6
     assert np.abs(stats.within_r(seen[0], y, groups)).max() < 0.35
+
+
+def in_blocks(seed: int, *, blocks: int = 8):
+    """Of two sites one knows the labels anew in each block of queries, the other a little, and everywhere alike."""
+    rng = np.random.default_rng(seed)
+    groups = groups_of(blocks * 6)
+    block = tuple(f"b{i // 30}" for i in range(len(groups)))
+    y = rng.standard_normal((len(groups), 2))
+    rows, at = np.arange(len(groups)), np.arange(len(groups)) // 30
+    own = np.zeros((len(groups), 2, blocks))
+    own[rows, :, at] = 3 * rng.choice((-1.0, 1.0), (blocks, 2))[at] * y
+    first = own.reshape(len(groups), -1) + rng.standard_normal((len(groups), 2 * blocks))
+    second = rng.standard_normal((len(groups), 2 * blocks))
+    second[:, :2] += 0.6 * y
+    return [first, second], y, groups, block
+
+
+@pytest.mark.parametrize("method", ["ridge", "covariance"])
+def test_inner_folds_hold_out_what_the_outer_ones_do(method: str) -> None:
+    """Positive control: inner folds of whole queries choose the site that knows each block by itself."""
+    xs, y, groups, block = in_blocks(0)
+    picked, r = {}, {}
+    for inside in (False, True):
+        folds = splits.by_group(block, k=4, seed=0, inside=inside)
+        found = search.search(xs, y, groups, folds, method=method, seed=0, block=2)
+        picked[inside], r[inside] = found.nested.sites, stats.within_r(found.nested.scores, y, groups)
+    assert (picked[False] == 0).all() and (picked[True] == 1).all()
+    assert r[True].min() > 0.3 > r[False].mean() + 0.1
+
+
+@pytest.mark.parametrize("method", ["ridge", "covariance"])
+def test_few_blocks_make_few_inner_folds_and_one_makes_none(method: str) -> None:
+    xs, y, groups, block = in_blocks(1)
+    for kept, fails in ((3, False), (2, True)):
+        rows = np.flatnonzero([name < f"b{kept}" for name in block])
+        some, names = [x[rows] for x in xs], tuple(groups[i] for i in rows)
+        folds = splits.by_group(tuple(block[i] for i in rows), k=kept, seed=0, inside=True)
+        if fails:
+            with pytest.raises(RefusedError, match="1 groups"):
+                search.search(some, y[rows], names, folds, method=method, seed=0, block=2)
+        else:
+            assert search.search(some, y[rows], names, folds, method=method, seed=0, block=2).nested.sites.min() >= 0
+
+
+@pytest.mark.parametrize("method", ["ridge", "logistic", "haufe"])
+def test_a_penalty_is_chosen_on_the_folds_a_probe_is_given(method: str) -> None:
+    xs, y, groups, block = in_blocks(2)
+    plain, kept = (splits.by_group(block, k=4, seed=0, inside=inside) for inside in (False, True))
+    same = tuple(type(fold)(fold.train, fold.test, stats.codes(groups)[fold.train]) for fold in plain)
+    held = [directions.held_out(xs[0], y, groups, folds, method=method, seed=0) for folds in (plain, same, kept)]
+    np.testing.assert_array_equal(held[0], held[1])
+    assert np.abs(held[2] - held[0]).max() > 1e-3
 
 
 def test_columns_in_chunks_change_nothing(monkeypatch) -> None:

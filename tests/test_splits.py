@@ -43,3 +43,16 @@ def test_dividing_queries_is_refused_unless_asked_for():
         splits.by_row(520, seed=0)
     folds = splits.by_row(520, seed=0, unsafe=True)
     assert any({GROUPS[i] for i in fold.train} & {GROUPS[i] for i in fold.test} for fold in folds)
+
+
+def test_inner_folds_are_told_what_to_keep_whole_only_where_asked():
+    blocks = tuple(f"b{i // 65}" for i in range(520))
+    assert all(fold.whole is None for fold in splits.by_group(blocks, k=4, seed=0))
+    for fold in (
+        *splits.by_group(blocks, k=4, seed=0, inside=True),
+        splits.aside(blocks, share=0.25, seed=0, inside=True),
+    ):
+        assert fold.whole is not None and len(fold.whole) == len(fold.train)
+        assert {(blocks[i], n) for i, n in zip(fold.train, fold.whole, strict=True)} == {
+            (b, int(b[1:])) for b in {blocks[i] for i in fold.train}
+        }

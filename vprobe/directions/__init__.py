@@ -8,8 +8,9 @@ values' labels, or on its place among them), `NULL` (True for controls that mean
     estimate(x "sample d_model", y "sample column", groups, *, seed) -> "column d_model"
 
 with any length and sign, NaN for a column without usable labels; a joint one also takes `block`, how many columns in a
-row belong together. Null draws are just more columns. All estimators here
-see labels and activations as deviations from their query's mean. One that needs "prompted" directions has
+row belong together, and one that chooses a penalty may take `whole`, what its folds keep whole. Null draws are just
+more columns. All estimators here see labels and activations as deviations from their query's mean. One that needs
+"prompted" directions has
 
     divide(intrinsic " d_model", prompted " d_model", *, normalize) -> Division
 

@@ -67,7 +67,7 @@ def held_out(
     x, width = _narrow(x, module), block_of(y, block)
     out = np.full(y.shape, np.nan)
     for fold in folds:
-        out[fold.test] = _scored(x, y, code, fold.train, fold.test, module, seed, width)
+        out[fold.test] = _scored(x, y, code, fold, module, seed, width)
     return out
 
 
@@ -83,6 +83,8 @@ def nested(
     inner: int = 4,
 ) -> Nested:
     """Score each sample at the site that does best on inner folds of its training queries, column by column.
+
+    Inner folds hold out what the outer ones say (`Fold.whole`), whole queries where they say nothing.
 
     Args:
         xs: Activations, sites first.
@@ -117,7 +119,7 @@ def nested(
             columns = np.flatnonzero(chosen[number] == site)
             whole = _whole_blocks(columns, width) if module.JOINT else columns
             if len(columns):
-                found = _scored(x, y[:, whole], code, fold.train, fold.test, module, seed, width)
+                found = _scored(x, y[:, whole], code, fold, module, seed, width)
                 scores[np.ix_(fold.test, columns)] = found[:, np.isin(whole, columns)]
     return Nested(scores, chosen)
 
@@ -141,12 +143,15 @@ def _inner_r(
     x = _narrow(np.asarray(one, dtype=np.float64), module)
     out = np.empty((len(folds), y.shape[1]))
     for number, outer in enumerate(folds):
-        part = stats.fold_of(code[outer.train], inner, seed=seed)
+        whole = code[outer.train] if outer.whole is None else outer.whole
+        k = inner if outer.whole is None else min(inner, len(np.unique(whole)))
+        part = stats.fold_of(whole, k, seed=seed)
         totals = np.zeros((y.shape[1], 4))
-        for i in range(inner):
-            train, test = outer.train[part != i], outer.train[part == i]
-            scores = _scored(x, y, code, train, test, module, seed, width)
-            totals += stats.within(scores, y[test], code[test]).totals
+        for i in range(k):
+            own = None if outer.whole is None else whole[part != i]
+            fold = Fold(outer.train[part != i], outer.train[part == i], own)
+            scores = _scored(x, y, code, fold, module, seed, width)
+            totals += stats.within(scores, y[fold.test], code[fold.test]).totals
         out[number] = stats.correlation_of(totals)
     return out
 
@@ -155,18 +160,18 @@ def _scored(
     x: np.ndarray,
     y: np.ndarray,
     code: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
+    fold: Fold,
     module: ModuleType,
     seed: int,
     width: int,
 ) -> np.ndarray:
-    seen, unseen = x[train], x[test]
+    seen, unseen, inside = x[fold.train], x[fold.test], code[fold.train]
     width = width if module.JOINT else 1
     parts = [
-        probes(seen, y[train, part], code[train], module, seed, width).score(unseen) for part in chunks(x, y, width)
+        probes(seen, y[fold.train, part], inside, module, seed, width, fold.whole).score(unseen)
+        for part in chunks(x, y, width)
     ]
-    return np.concatenate(parts, axis=1) if parts else np.empty((len(test), 0))
+    return np.concatenate(parts, axis=1) if parts else np.empty((len(fold.test), 0))
 
 
 def _narrow(x: np.ndarray, module: ModuleType) -> np.ndarray:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -160,9 +161,22 @@ def fit_all(
     return tuple(found)
 
 
-def probes(x: np.ndarray, y: np.ndarray, groups: stats.Groups, module: ModuleType, seed: int, block: int = 1) -> Probes:
-    """Run one estimator and settle norm, sign, midpoint and spread; a joint one sees `block` columns together."""
-    given = {"block": block} if module.JOINT else {}
+def probes(
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: stats.Groups,
+    module: ModuleType,
+    seed: int,
+    block: int = 1,
+    whole: np.ndarray | None = None,
+) -> Probes:
+    """Run one estimator and settle norm, sign, midpoint and spread; a joint one sees `block` columns together.
+
+    One that chooses a penalty on folds of its own keeps `whole` together in them, queries when None.
+    """
+    given: dict[str, Any] = {"block": block} if module.JOINT else {}
+    if whole is not None and "whole" in inspect.signature(module.estimate).parameters:
+        given["whole"] = whole
     raw = module.estimate(x, y, groups, seed=seed, **given)
     norm = np.linalg.norm(raw, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -24,6 +24,7 @@ def estimate(
     *,
     seed: int,
     block: int,
+    whole: stats.Groups | None = None,
 ) -> Float[np.ndarray, "column d_model"]:
     """Return the columns of S_x W S_s^-1 for each block: W ridge weights, S_x and S_s covariances of x and of W'x.
 
@@ -37,11 +38,13 @@ def estimate(
         groups: The query of each sample.
         seed: Seed of the folds on which ridge chooses its penalties.
         block: Columns that belong together: the values of one draw.
+        whole: What these folds keep whole; queries when None.
 
     Source: Haufe et al. (2014), NeuroImage 87, eq. 6.
     """
     out = np.full((y.shape[1], x.shape[1]), np.nan)
+    kept = stats.codes(groups if whole is None else whole)
     for part in _rows.by_block(x, y, groups, block):
-        weights = ridge.estimate(part.x, part.y, part.code, seed=seed)
+        weights = ridge.estimate(part.x, part.y, part.code, seed=seed, whole=kept[part.rows])
         out[part.columns] = patterns(part.x, weights.reshape(*part.columns.shape, -1))
     return out

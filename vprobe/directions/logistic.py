@@ -21,7 +21,12 @@ TOLERANCE = 1e-10
 
 
 def estimate(
-    x: Float[np.ndarray, "sample d_model"], y: Float[np.ndarray, "sample column"], groups: stats.Groups, *, seed: int
+    x: Float[np.ndarray, "sample d_model"],
+    y: Float[np.ndarray, "sample column"],
+    groups: stats.Groups,
+    *,
+    seed: int,
+    whole: stats.Groups | None = None,
 ) -> Float[np.ndarray, "column d_model"]:
     """Return the weights of an L2-penalised logistic regression on the signs of the labels' deviations.
 
@@ -35,17 +40,19 @@ def estimate(
         y: Labels, NaN not known.
         groups: The query of each sample.
         seed: Seed of the folds on which ridge regression chooses the penalty; the solver draws nothing.
+        whole: What these folds keep whole; queries when None.
 
     Source: Cox (1958), J. R. Stat. Soc. B 20; scikit-learn `LogisticRegression`.
     """
     out = np.full((y.shape[1], x.shape[1]), np.nan)
+    kept = stats.codes(groups if whole is None else whole)
     for part in _rows.by_column(x, y, groups):
         size = np.sqrt((part.x**2).sum() / len(part.x))
         usable = np.flatnonzero(part.usable)
         if not len(usable):
             continue
         basis, seen = _narrow(part.x / size)
-        penalties = ridge.penalties(seen, part.y[:, usable], part.code, seed)
+        penalties = ridge.penalties(seen, part.y[:, usable], kept[part.rows], seed)
         for column, penalty in zip(usable, penalties, strict=True):
             sided = part.y[:, column] != 0
             model = LogisticRegression(C=4.0 / penalty, solver="newton-cholesky", tol=TOLERANCE, max_iter=1000)

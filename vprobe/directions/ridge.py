@@ -36,7 +36,12 @@ class _Solver:
 
 
 def estimate(
-    x: Float[np.ndarray, "sample d_model"], y: Float[np.ndarray, "sample column"], groups: stats.Groups, *, seed: int
+    x: Float[np.ndarray, "sample d_model"],
+    y: Float[np.ndarray, "sample column"],
+    groups: stats.Groups,
+    *,
+    seed: int,
+    whole: stats.Groups | None = None,
 ) -> Float[np.ndarray, "column d_model"]:
     """Return (X~'X~ + penalty)^-1 X~'y~ with the penalty of `GRID` that predicts held-out queries best.
 
@@ -47,12 +52,13 @@ def estimate(
         y: Labels, NaN not known. Columns that lack the same samples are solved together.
         groups: The query of each sample.
         seed: Seed of the folds.
+        whole: What these folds keep whole, such as the rater group of each sample; queries when None.
 
     Source: Hoerl & Kennard (1970), Technometrics 12.
     """
     out = np.full((y.shape[1], x.shape[1]), np.nan)
     patterns, member = np.unique(np.isfinite(y), axis=1, return_inverse=True)
-    code = stats.codes(groups)
+    code, kept = stats.codes(groups), stats.codes(groups if whole is None else whole)
     for index in range(patterns.shape[1]):
         rows, columns = np.flatnonzero(patterns[:, index]), np.flatnonzero(member.reshape(-1) == index)
         if len(rows) < 2:
@@ -61,7 +67,7 @@ def estimate(
         cx, cy = stats.centre(x[rows], known), stats.centre(y[np.ix_(rows, columns)], known)
         usable = (cy != 0).any(axis=0)
         if usable.any() and (cx != 0).any():
-            out[columns[usable]] = _solve(cx, cy[:, usable], known, seed)
+            out[columns[usable]] = _solve(cx, cy[:, usable], kept[rows], seed)
     return out
 
 
@@ -73,7 +79,7 @@ def penalties(
     Args:
         cx: Activations as deviations from their query's mean.
         cy: Labels likewise, none unknown.
-        groups: The query of each sample.
+        groups: What folds keep whole: the query of each sample, or what holds whole queries.
         seed: Seed of the folds.
     """
     r = _held_out_r(cx, cy, stats.codes(groups), seed)

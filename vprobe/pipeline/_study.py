@@ -73,7 +73,7 @@ def study(folder: Path, config: RunConfig) -> Study:
         rows = splits.aside(held, share=config.final, seed=config.seed).train
         acts, known = _some(acts, known, rows)
     held = known.groups if config.hold_out == "query" else _blocks(known)
-    folds = splits.by_group(held, k=config.folds, seed=config.seed)
+    folds = splits.by_group(held, k=config.folds, seed=config.seed, inside=config.hold_out == "block")
     return Study(known, acts, folds, _shuffled(known, config), unit)
 
 
@@ -86,7 +86,7 @@ def whole(folder: Path, config: RunConfig) -> Study:
     """
     acts, known = _opened(folder, config)
     unit, held = _unit(known, config)
-    fold = splits.aside(held, share=config.final, seed=config.seed)
+    fold = splits.aside(held, share=config.final, seed=config.seed, inside=config.hold_out == "block")
     return Study(known, acts, (fold,), _shuffled(known, config), unit)
 
 

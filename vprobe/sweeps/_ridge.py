@@ -118,11 +118,12 @@ def sweep(
         seed: Seed of the inner folds.
         inner: Inner folds.
         scaled: Penalties are multiples of the mean squared length of the centred training activations.
-        blocks: What inner folds keep whole, such as the rater group of each sample; queries when None.
+        blocks: What inner folds keep whole, such as the rater group of each sample, where the folds do not say it
+            themselves; queries when None.
 
     Raises:
         RefusedError: A fold divides a query or block, a sample is held out twice, or there are fewer blocks than inner
-            folds.
+            folds. Folds that say what inner folds keep whole may have fewer, but two.
         InputError: Misaligned or non-finite input, or no sites.
 
     Source: Varma & Simon (2006), BMC Bioinformatics 7, 91 (nested cross-validation).
@@ -184,7 +185,9 @@ def _record(
 
 
 def _inner_folds(fold: Fold, blocks: stats.Groups, k: int, seed: int) -> tuple[Fold, ...]:
-    part = stats.fold_of(np.asarray(blocks)[fold.train], k, seed=seed)
+    whole = np.asarray(blocks)[fold.train] if fold.whole is None else fold.whole
+    k = k if fold.whole is None else min(k, len(np.unique(whole)))
+    part = stats.fold_of(whole, k, seed=seed)
     return tuple(Fold(fold.train[part != i], fold.train[part == i]) for i in range(k))
 
 

@@ -16,10 +16,17 @@ from vprobe.types._inside import ModelInfo
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the samples into two disjoint sets of row indices; no group lies in both."""
+    """One division of the samples into two disjoint sets of row indices; no group lies in both.
+
+    Args:
+        train: Rows to fit and choose on.
+        test: Rows held out.
+        whole: Per training row the number of what inner folds keep whole, such as its rater group; None is its query.
+    """
 
     train: Int[np.ndarray, " train"]
     test: Int[np.ndarray, " test"]
+    whole: Int[np.ndarray, " train"] | None = None
 
 
 @dataclass(frozen=True)
