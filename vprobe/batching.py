@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,33 @@ def plan(lengths: Sequence[int], budget: int, *, max_rows: int = MAX_ROWS) -> tu
     if current:
         batches.append(tuple(current))
     return tuple(batches)
+
+
+def shards(costs: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """Divide batches among several processes so that each has about as much to do; the same division every time.
+
+    Args:
+        costs: What each batch costs, in tokens.
+        count: How many processes.
+
+    Returns:
+        Batch indices per process, in order; every batch in exactly one. The costliest batch left always goes to
+        whoever has least, so that two shards differ by no more than one batch.
+
+    Raises:
+        InputError: Less than one process.
+
+    Source: Graham (1969), Bounds on Multiprocessing Timing Anomalies, SIAM J. Appl. Math. 17.
+    """
+    if count < 1:
+        raise InputError(f"{count} processes", where="batching", expected="at least 1")
+    heap = [(0, process) for process in range(count)]
+    found: list[list[int]] = [[] for _ in range(count)]
+    for batch in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        load, process = heapq.heappop(heap)
+        found[process].append(batch)
+        heapq.heappush(heap, (load + costs[batch], process))
+    return tuple(tuple(sorted(one)) for one in found)
 
 
 LEAST = 64

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from vprobe import batching, store
 from vprobe.backends import Backend
 from vprobe.errors import InputError, ModelError, unknown
+from vprobe.ranks import ALONE, Rank
 from vprobe.types import POSITIONS, Prompt, Site, Steering, Tokens
 
 Progress = Callable[[int, int], None]
@@ -33,8 +34,13 @@ def record(
     batch_tokens: int | None = None,
     progress: Progress | None = None,
     sync_seconds: float = store.SYNC_SECONDS,
-) -> None:
+    rank: Rank = ALONE,
+    settings: Sequence[tuple[str, str]] = (),
+    seal: bool = True,
+) -> bool:
     """Read a model's activations into a run folder; a stopped reading goes on where it stopped, with the same bytes.
+
+    Several ranks may record into one folder: each takes batches of the same plan, none waits for another.
 
     Args:
         backend: The model.
@@ -46,6 +52,12 @@ def record(
         batch_tokens: Most tokens in a batch, padding counted; what suits the device when None.
         progress: Called with tokens done and tokens in all.
         sync_seconds: Finished batches are made durable together this often, seconds.
+        rank: Which of several processes this is.
+        settings: (name, value) pairs that all ranks must share.
+        seal: Note the hash of every file; with several ranks for the one that closes the store.
+
+    Returns:
+        True when every batch is in the journal, whoever computed it.
 
     Raises:
         InputError: An unknown position, or a prompt that has no such stretch.
@@ -56,12 +68,12 @@ def record(
         raise InputError("no sites or positions", where="extract", expected="at least one of each")
     recording_plan = plan(backend, prompts, encoded, sites, positions, batch_tokens)
     lengths = [len(tokens.ids) for tokens in encoded]
-    with store.ActivationWriter(folder, recording_plan, sync_seconds=sync_seconds) as writer, _Behind() as behind:
-        pending = writer.pending
+    writing = store.ActivationWriter(folder, recording_plan, sync_seconds=sync_seconds, rank=rank, settings=settings)
+    with writing as writer, _Behind() as behind:
         total, done = sum(lengths), sum(lengths)
-        done -= sum(lengths[row] for batch in pending for row in recording_plan.batches[batch])
+        done -= sum(lengths[row] for batch in writer.pending for row in recording_plan.batches[batch])
         _tell(progress, done, total)
-        for batch in pending:
+        for batch in writer.claims():
             rows = [encoded[row] for row in recording_plan.batches[batch]]
             x = backend.read(rows, recording_plan.sites, recording_plan.positions)
             _require_finite(x, rows, recording_plan.sites, recording_plan.positions)
@@ -69,7 +81,11 @@ def record(
             done += sum(len(tokens.ids) for tokens in rows)
             _tell(progress, done, total)
         behind.wait()
-        writer.finish()
+        writer.sync()
+        whole = not writer.pending
+        if seal:
+            writer.finish()
+    return whole
 
 
 def read_all(

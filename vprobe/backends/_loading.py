@@ -45,11 +45,17 @@ class Loaded:
 
 
 def device_of(name: str) -> torch.device:
-    """Return the device a user named; "auto" is a GPU when there is one.
+    """Return the device a user named; "auto" is a GPU when there is one, "auto:2" that of the third process here.
+
+    A process that sees one GPU only takes that one: SLURM shows each of its processes its own.
 
     Raises:
         ModelError: No such device here.
     """
+    kind, numbered, local = name.partition(":")
+    many = torch.cuda.device_count()
+    if numbered and kind == "auto":
+        name = f"cuda:{local if many > 1 else 0}" if many else "auto"
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     have = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
@@ -57,7 +63,10 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and len(have) > 1 and have[1].startswith("cuda"):
         return torch.device("cuda")
     if name not in have:
-        raise ModelError(f"no device {name!r}", where="device", expected="auto, " + ", ".join(have))
+        raise ModelError(
+            f"no device {name!r}", where="device", expected="auto, " + ", ".join(have),
+            do="start no more processes than GPUs" if numbered else "",
+        )  # fmt: skip
     return torch.device(name)
 
 

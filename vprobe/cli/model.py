@@ -39,7 +39,7 @@ def extract(
     as_json: o.AsJson = None,
 ) -> None:
     """Record a model's activations over a benchmark's items. Resumes where it was stopped."""
-    from vprobe import pipeline
+    from vprobe import pipeline, ranks
 
     config = o.resolve(
         fields={
@@ -54,9 +54,10 @@ def extract(
     if plan:
         show.stage(pipeline.foresee(config), as_json=as_json)
         return
-    with show.progress(quiet=bool(as_json)) as tell:
-        stage = pipeline.extract(config, tell=tell)
-    show.stage(stage, as_json=as_json)
+    rank = ranks.find()
+    with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
+        stage = pipeline.extract(config, tell=tell, rank=rank)
+    show.of_rank(stage, rank.index, as_json=as_json)
 
 
 def rate(
@@ -169,6 +170,7 @@ def sweep(
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
+    vector: o.SteerVector = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
     option: o.SteerOptions = None,
@@ -194,7 +196,8 @@ def sweep(
         fields={
             "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
             "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site,
+            "steer_vector": vector, "steer_positions": on,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate,
             "steer_limit": limit, "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype,
             "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
@@ -205,4 +208,4 @@ def sweep(
         stage = pipeline.steer_sweep(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        show.doses(folder)
+        show.doses(folder, of="imported" if config.steer_vector else "steering")

@@ -120,6 +120,17 @@ def stage(found: Any, *, as_json: bool | None) -> None:
     counts(found.counts)
 
 
+def of_rank(found: Any, index: int, *, as_json: bool | None) -> None:
+    """Print a stage that several ranks made, once: by the rank that finished it. Until then rank 0 says what is so."""
+    if not found.part:
+        stage(found, as_json=as_json)
+    elif index == 0:
+        note(
+            "rank 0 has done its part; the rank that ends last finishes the run. Should one have died, "
+            "run the same command again: it goes on where it stopped."
+        )
+
+
 def _fact(value: Any) -> str:
     """Return a fact with three digits, however small it is; one that does not exist is n/a."""
     if not isinstance(value, float):
@@ -172,12 +183,12 @@ def agreement(run: Path, *, comparisons: Sequence[str] = ()) -> None:
     line("(profile): r over the ten values between the probe-keyed and the label-keyed profile; n counts items.")
 
 
-def doses(run: Path) -> None:
+def doses(run: Path, *, of: str = "steering") -> None:
     """Print the dose-response of a run beside its null arms."""
     from vprobe import store, values
     from vprobe.types import DoseRow
 
-    found = store.load_rows(run, "steering", DoseRow)
+    found = store.load_rows(run, of, DoseRow)
     rows = []
     for row in found:
         if row.arm not in ("baseline", "steered"):

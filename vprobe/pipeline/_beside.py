@@ -12,7 +12,8 @@ from vprobe import activations, backends, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import ModelError
-from vprobe.pipeline._common import Tell, info, model_path
+from vprobe.pipeline._common import Tell, info, model_path, shared
+from vprobe.ranks import ALONE, Rank
 from vprobe.types import Activations, Benchmark, EmbeddingRow, Prompt, Site, Tokens
 
 FOLDER = "baselines"
@@ -31,6 +32,7 @@ def record(
     sites: Sequence[Site],
     *,
     tell: Tell,
+    rank: Rank = ALONE,
 ) -> str:
     """Read the run's texts in an untrained model at the same sites, and what enters block 0 where the run lacks it.
 
@@ -45,12 +47,13 @@ def record(
         tokens: Their tokens.
         sites: Where the trained model was read.
         tell: Called with (stage, done, total).
+        rank: Which of several processes this is, when it is the one that closes the store.
 
     Returns:
         What is to be said of the untrained model.
     """
     if LAYER_0 not in sites and LAYER_0.point in backend.points:
-        _read(folder / FOLDER / EMBED, config, backend, found, kept, tokens, (LAYER_0,), tell)
+        _read(folder / FOLDER / EMBED, config, backend, found, kept, tokens, (LAYER_0,), tell, rank)
     _embed(folder, config, found, kept)
     place = folder / FOLDER / UNTRAINED
     if there(place):
@@ -59,14 +62,59 @@ def record(
     if not config.untrained:
         return "not read, as asked"
     try:
-        other = backends.untrained(
-            model_path(config.model), seed=config.seed, revision=config.revision, dtype=config.dtype,
-            device=config.device, trust_remote_code=config.trust_remote_code,
-        )  # fmt: skip
-        _read(place, config, other, found, kept, tokens, sites, tell)
+        other = _untrained(config, rank)
+        _read(place, config, other, found, kept, tokens, sites, tell, rank)
     except ModelError as error:
         return f"not read: {error}"
     return other.info.name
+
+
+def share(
+    folder: Path,
+    config: RunConfig,
+    backend: Backend,
+    kept: Sequence[Prompt],
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    *,
+    tell: Tell,
+    rank: Rank,
+) -> bool:
+    """Record one rank's part of these readings; True when they are whole, so that `record` has only to seal them.
+
+    Args:
+        folder: The run.
+        config: As for `record`.
+        backend: The trained model.
+        kept: Prompts.
+        tokens: Their tokens.
+        sites: Where the trained model was read.
+        tell: Called with (stage, done, total).
+        rank: Which of several processes this is.
+    """
+    whole = True
+    if LAYER_0 not in sites and LAYER_0.point in backend.points and not there(folder / FOLDER / EMBED):
+        whole = _part(folder / FOLDER / EMBED, config, backend, kept, tokens, (LAYER_0,), tell, rank, seal=False)
+    place = folder / FOLDER / UNTRAINED
+    if config.untrained and not there(place):
+        try:
+            other = _untrained(config, rank)
+        except ModelError:  # said by the rank that closes the store
+            return whole
+        whole = _part(place, config, other, kept, tokens, sites, tell, rank, seal=False) and whole
+    return whole
+
+
+def places(folder: Path) -> tuple[Path, ...]:
+    """Return where these readings lie."""
+    return tuple(folder / FOLDER / name for name in (EMBED, UNTRAINED))
+
+
+def _untrained(config: RunConfig, rank: Rank) -> Backend:
+    return backends.untrained(
+        model_path(config.model), seed=config.seed, revision=config.revision, dtype=config.dtype,
+        device=rank.device(config.device), trust_remote_code=config.trust_remote_code,
+    )  # fmt: skip
 
 
 def load(folder: Path, name: str, acts: Activations) -> Activations | None:
@@ -125,11 +173,28 @@ def _read(
     tokens: Sequence[Tokens],
     sites: Sequence[Site],
     tell: Tell,
+    rank: Rank,
 ) -> None:
     if there(place):
         return
-    activations.record(
+    _part(place, config, backend, kept, tokens, sites, tell, rank, seal=True)
+    store.save_info(place, info("extract", config, backend.info, found), "extract")
+
+
+def _part(
+    place: Path,
+    config: RunConfig,
+    backend: Backend,
+    kept: Sequence[Prompt],
+    tokens: Sequence[Tokens],
+    sites: Sequence[Site],
+    tell: Tell,
+    rank: Rank,
+    *,
+    seal: bool,
+) -> bool:
+    return activations.record(
         backend, kept, tokens, sites=sites, positions=config.positions, folder=place,
         batch_tokens=config.batch_tokens or None, progress=partial(tell, f"extract, {place.name}"),
+        rank=rank, settings=shared(config, "extract"), seal=seal,
     )  # fmt: skip
-    store.save_info(place, info("extract", config, backend.info, found), "extract")

@@ -14,6 +14,8 @@ from vprobe.backends import Backend
 from vprobe.claims import Level
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
+from vprobe.ranks import ALONE, Rank
+from vprobe.steering import NULL_ARMS
 from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, RunInfo
 
 Tell = Callable[[str, int, int], None]
@@ -52,7 +54,7 @@ FIELDS = (
     (
         "steer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "dose", "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
+         "steer_vector", "dose", "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
     ),
     (
         "matrix",
@@ -62,11 +64,16 @@ FIELDS = (
     (
         "damage",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "strengths", "dose", "damage_limit", "seed"),
+         "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "seed"),
     ),
     (
         "solve",
         (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths", "steer_limit", "seed"),
+    ),
+    (
+        "ablate",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_positions", "steer_versions",
+         "steer_limit", "null_draws", "seed"),
     ),
     (
         "personas",
@@ -78,8 +85,7 @@ FIELDS = (
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip
 """Settings each stage uses; a stage's record holds these and no others."""
-NULL_ARMS = ("shuffled", "random")
-"""Null vectors a sweep can try: of shuffled labels, and drawn with the covariance of activations."""
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -91,26 +97,43 @@ class Stage:
         folder: Run folder.
         facts: (name, value) pairs.
         counts: Samples left out.
+        part: True when this was one of several ranks, and another one finishes the stage.
     """
 
     name: str
     folder: Path
     facts: tuple[tuple[str, Any], ...]
     counts: tuple[Count, ...] = ()
+    part: bool = False
 
 
 def quiet(stage: str, done: int, total: int) -> None:
     """Tell nobody about progress."""
 
 
-def load_backend(config: RunConfig) -> Backend:
-    """Load the model a configuration names; "organism" is the one that ships with vprobe."""
+def shared(config: RunConfig, stage: str) -> tuple[tuple[str, str], ...]:
+    """Return what all ranks that work on a stage together must have in common, as texts."""
+    return (("command", stage), *((name, repr(value)) for name, value in config.stored))
+
+
+def partly(stage: str, folder: Path, rank: Rank) -> Stage:
+    """Say that a rank has done its part of a stage, and that another one finishes it."""
+    return Stage(stage, folder, (("rank", f"{rank.index} of {rank.count}"),), part=True)
+
+
+def load_backend(config: RunConfig, rank: Rank = ALONE) -> Backend:
+    """Load the model a configuration names; "organism" is the one that ships with vprobe.
+
+    Args:
+        config: Names the model and how it is loaded.
+        rank: Which of several processes this is; each takes a GPU of its own where there are any.
+    """
     return backends.load(
         model_path(config.model),
         backend=config.backend,
         revision=config.revision,
         dtype=config.dtype,
-        device=config.device,
+        device=rank.device(config.device),
         trust_remote_code=config.trust_remote_code,
     )
 
@@ -162,7 +185,7 @@ def check(config: RunConfig) -> None:
         ("too_long", (config.too_long,), ("skip", "error")),
         ("versions", config.versions, ("all", *found[0].versions)),
         ("steer_versions", config.steer_versions, ("all", *found[0].versions)),
-        ("null_arms", config.null_arms, NULL_ARMS),
+        ("null_arms", config.null_arms, (ALL, *NULL_ARMS)),
     )
     check_choices(choices)
 
@@ -236,7 +259,7 @@ def info(
 ) -> RunInfo:
     """Describe what a stage was made with; holds the settings it used and `more` of them, no clock, host or path."""
     used = dict(FIELDS)[stage]
-    stored = tuple((k, _shown(v) if k == "model" else v) for k, v in config.stored if k in used)
+    stored = tuple((k, _shown(v) if k in ("model", "steer_vector") else v) for k, v in config.stored if k in used)
     return RunInfo(
         config=(*stored, *more),
         vprobe=metadata.version("vprobe"),
@@ -252,7 +275,7 @@ def info(
 def _shown(model: str) -> str:
     """Return a model's name without the path of this machine."""
     path = Path(model_path(model))
-    return path.name if path.is_dir() else model
+    return path.name if path.exists() else model
 
 
 def _commit(root: Path) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vprobe.store._ranks import closing
 from vprobe.store.layout import RecordingPlan, Sample
 from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages, timed
 from vprobe.store.partial import ResponseLog, save_responses
@@ -29,6 +30,7 @@ __all__ = [
     "ResponseLog",
     "Sample",
     "check_run",
+    "closing",
     "differing",
     "drop",
     "edited",
@@ -59,8 +61,12 @@ OF_STAGE = (
     ("agree", ("profile", "agreement_detail")),
     ("matrix", ("dose_response", "effects", "specificity")),
     ("solve", ("solved",)),
+    ("ablate", ("ablations",)),
+    ("imported", ("imported",)),
+    ("imported_damage", ("imported_damage",)),
     ("damage", ("damage",)),
-    ("steer", ("steering",)),
+    ("steer", ("steering", "nulls", "prompted", "prompted_items")),
+    ("audit", ("audits", "audit_items")),
     ("personas", ("conditions",)),
     ("claims", ("claims",)),
     ("truth", ("truth",)),

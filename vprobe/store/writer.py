@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -14,7 +15,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from vprobe import batching
 from vprobe.errors import StoreError
+from vprobe.ranks import ALONE, Rank
 from vprobe.store import manifest
 from vprobe.store._files import (
     TEMP,
@@ -27,6 +30,7 @@ from vprobe.store._files import (
     write_atomic,
     write_new,
 )
+from vprobe.store._ranks import Crew, order
 from vprobe.store.layout import INDEX, JOURNAL, Journal, RecordingPlan, differences
 
 SYNC_SECONDS = 2.0
@@ -40,17 +44,29 @@ class ActivationWriter:
     Creation reserves every byte first and appears whole, by one rename. A batch's byte in the journal is set only
     after its numbers are synced. A resumed recording ends with the same bytes as one that was never stopped.
 
+    Several ranks may write one recording, see `_ranks`; each claims the batches it computes.
+
     Args:
         folder: The run folder, made when missing.
         plan: What is recorded, and in which batches.
         sync_seconds: Batches are synced together this often, seconds; 0 is after each.
+        rank: Which of several processes this is.
+        settings: (name, value) pairs that all ranks must share.
 
     Raises:
         StoreError: The disk is too small, the folder is no run folder, another process is writing, or the folder
             holds a recording of another plan (the message says what differs; nothing computed is deleted).
     """
 
-    def __init__(self, folder: Path, plan: RecordingPlan, *, sync_seconds: float = SYNC_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: RecordingPlan,
+        *,
+        sync_seconds: float = SYNC_SECONDS,
+        rank: Rank = ALONE,
+        settings: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._folder, self._plan, self._sync_seconds = folder, plan, sync_seconds
         self._root = folder / "activations"
         self._unsynced: list[int] = []
@@ -58,22 +74,45 @@ class ActivationWriter:
         manifest.require_model(manifest.read_or_new(folder), plan.model, folder)
         with disk_errors(folder, 0):
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_folder(folder)
+        self._crew = None if rank.alone else Crew(folder, rank, settings)
+        self._lock = lock_folder(folder) if self._crew is None else -1
         try:
             clean(folder)
             self._heads = {name: plan.head(name) for name in plan.names}
             if not self._root.exists() or not any(self._root.iterdir()):
                 self._create()
-            self._journal = self._resume()
+            self._journal = self._resume() if self._crew is None or self._crew.first else self._known()
+            if self._crew is not None:
+                self._crew.ready()
         except BaseException:
-            os.close(self._lock)
+            self._let_go()
             raise
 
     @property
     def pending(self) -> tuple[int, ...]:
-        """Batches that still have to be computed."""
+        """Batches that still have to be computed, by any rank."""
         known = set(self._unsynced)
-        return tuple(i for i, byte in enumerate(self._journal.done) if byte != 1 and i not in known)
+        done = self._journal.done if self._crew is None else Journal.read(self._root / JOURNAL).done
+        return tuple(i for i, byte in enumerate(done) if byte != 1 and i not in known)
+
+    def claims(self) -> Iterator[int]:
+        """Yield the batches to compute now: all that are pending, or with several ranks what this one may take."""
+        if self._crew is None:
+            yield from self.pending
+            return
+        costs = [sum(self._plan.samples[row].n_tokens for row in batch) for batch in self._plan.batches]
+        for batch in order(batching.shards(costs, self._crew.rank.count), self._crew.rank):
+            if self._crew.take(batch):
+                if self._is_done(batch):
+                    self._crew.drop(batch)
+                else:
+                    yield batch
+
+    def _is_done(self, batch: int) -> bool:
+        """Look a batch up in the journal on the disk, where other ranks write too."""
+        with (self._root / JOURNAL).open("rb") as file:
+            file.seek(self._journal.offset + batch)
+            return file.read(1) == b"\x01"
 
     def _create(self) -> None:
         """Build the whole tree under a temporary name, every byte reserved, then give it its name."""
@@ -107,15 +146,7 @@ class ActivationWriter:
 
     def _resume(self) -> Journal:
         """Compare what is there with the plan, and take a damaged file as not computed."""
-        fresh = self._plan.journal()
-        there = Journal.read(self._root / JOURNAL)
-        found = differences(there, fresh)
-        if found:
-            raise StoreError(
-                "this folder holds a recording with other settings: " + "; ".join(found),
-                where=str(self._root),
-                do="repeat the earlier settings, or give another --out folder; nothing was deleted",
-            )
+        fresh, there = self._plan.journal(), self._known()
         clean(self._root)
         for position in self._plan.positions:
             clean(self._root / position)
@@ -132,6 +163,18 @@ class ActivationWriter:
             self._write_journal(there)
         if not self._index_intact():
             write_atomic(self._root / INDEX, self._plan.index)
+        return there
+
+    def _known(self) -> Journal:
+        """Return the journal that is there, after comparing its plan with this one."""
+        there = Journal.read(self._root / JOURNAL)
+        found = differences(there, self._plan.journal())
+        if found:
+            raise StoreError(
+                "this folder holds a recording with other settings: " + "; ".join(found),
+                where=str(self._root),
+                do="repeat the earlier settings, or give another --out folder; nothing was deleted",
+            )
         return there
 
     def _intact(self, name: str) -> bool:
@@ -190,7 +233,7 @@ class ActivationWriter:
     def _write_rows(self, name: str, rows: tuple[int, ...], x: Float[np.ndarray, "sample d_model"]) -> None:
         path, start, width = self._root / name, len(self._heads[name]), x.shape[1] * 4
         with disk_errors(path, x.nbytes):
-            fd = os.open(path, os.O_RDWR)
+            fd = os.open(path, os.O_WRONLY)  # a network file system then writes back these bytes and no others
             try:
                 for row, numbers in zip(rows, x, strict=True):
                     write_all(fd, numbers.tobytes(), start + row * width)
@@ -204,7 +247,7 @@ class ActivationWriter:
                 for name in self._heads:
                     _sync_file(self._root / name)
                 done = bytearray(self._journal.done)
-                fd = os.open(self._root / JOURNAL, os.O_RDWR)
+                fd = os.open(self._root / JOURNAL, os.O_WRONLY)
                 try:
                     for batch in self._unsynced:
                         done[batch] = 1
@@ -213,6 +256,9 @@ class ActivationWriter:
                 finally:
                     os.close(fd)
             self._journal = Journal(self._journal.head, bytes(done))
+            if self._crew is not None:
+                for batch in self._unsynced:
+                    self._crew.drop(batch)
             self._unsynced = []
         self._last_sync = time.monotonic()
 
@@ -247,11 +293,17 @@ class ActivationWriter:
             if kind is None:
                 raise
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+        else:
             os.close(self._lock)
 
 
 def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDWR)
+    fd = os.open(path, os.O_WRONLY)
     try:
         os.fsync(fd)
     finally:
