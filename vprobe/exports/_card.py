@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,34 @@ from vprobe.types import Direction, Site
 KEY = "vprobe"
 _WORDS = ("value", "method", "role", "effect", "provenance", "position", "fitted_on", "model")
 _NUMBERS = ("midpoint", "spread", "unit")
+
+
+@dataclass(frozen=True)
+class Written:
+    """How directions are written.
+
+    Args:
+        strength: Vectors are written at strength x unit.
+        family: `model_type` of the model; empty is not known.
+        n_layers: Blocks of the model; 0 is not known.
+    """
+
+    strength: float = 1.0
+    family: str = ""
+    n_layers: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader of a file knows beside it.
+
+    Args:
+        site: Where a vector acts whose file does not say; None is not known.
+        n_layers: Blocks of the model it is for; 0 is not known.
+    """
+
+    site: Site | None = None
+    n_layers: int = 0
 
 
 def text_of(one: Direction, scale: float) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from vprobe.errors import InputError
-from vprobe.exports._card import KEY, direction_of, foreign, text_of
+from vprobe.exports._card import KEY, Asked, Written, direction_of, foreign, text_of
 from vprobe.types import Direction, Site
 
 SUFFIX = ".gguf"
+PICKLE = False
 ARCH = "controlvector"
 
 
@@ -30,14 +31,13 @@ def _library() -> Any:
         ) from error
 
 
-def write(path: Path, directions: tuple[Direction, ...], strength: float, family: str) -> None:
+def write(path: Path, directions: tuple[Direction, ...], how: Written) -> None:
     """Write control vectors at strength x unit: llama.cpp's `--control-vector` then adds that coefficient.
 
     Args:
         path: The file.
         directions: Of resid_post, block 1 or later.
-        strength: See `exports.write`.
-        family: The model hint; repeng reads no file without one.
+        how: See `exports.write`; the family is the model hint, and repeng reads no file without one.
 
     Raises:
         InputError: A site a control vector cannot act at, or the gguf package is not installed.
@@ -49,10 +49,10 @@ def write(path: Path, directions: tuple[Direction, ...], strength: float, family
         )
     gguf = _library()
     out = gguf.GGUFWriter(str(path), ARCH)
-    out.add_string(f"{ARCH}.model_hint", family or "unknown")
+    out.add_string(f"{ARCH}.model_hint", how.family or "unknown")
     out.add_uint32(f"{ARCH}.layer_count", len(directions))
     for one in sorted(directions, key=lambda one: one.site.layer):
-        scale = strength * (1.0 if math.isnan(one.unit) else one.unit)
+        scale = how.strength * (1.0 if math.isnan(one.unit) else one.unit)
         out.add_string(f"{KEY}.direction.{one.site.layer}", text_of(one, scale))
         out.add_tensor(f"direction.{one.site.layer}", (scale * one.vector.astype(np.float64)).astype(np.float32))
     out.write_header_to_file()
@@ -61,11 +61,12 @@ def write(path: Path, directions: tuple[Direction, ...], strength: float, family
     out.close()
 
 
-def read(path: Path) -> tuple[Direction, ...]:
+def read(path: Path, asked: Asked) -> tuple[Direction, ...]:
     """Read control vectors, ours with their facts and those of repeng or llama.cpp.
 
     Args:
         path: The file.
+        asked: Not needed: the file says where.
 
     Raises:
         InputError: Not a GGUF control vector, or the gguf package is not installed.
