@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vprobe import activations, backends, batching, prompts, store
-from vprobe.backends import _engine, _families, _tree
+from vprobe.backends import _engine, _families, _pool, _tree
 from vprobe.types import Prompt, Site, Tokens
 
 from tests import tiny
@@ -155,13 +155,13 @@ def test_models_whose_cache_forgets_say_so_and_read_text_by_text(family: str, tm
 
 def test_a_model_that_a_cache_changes_is_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = backends.load(str(tiny.build("llama", tmp_path)), device="cpu")
-    plain = _tree._PooledLayer.update
+    plain = _pool._Layer.update
 
     def off(self: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         keys, values = plain(self, key, value, *args, **kwargs)
-        return keys * (1.001 if self.step.width else 1.0), values
+        return keys * (1.001 if self.columns.width else 1.0), values
 
-    monkeypatch.setattr(_tree._PooledLayer, "update", off)
+    monkeypatch.setattr(_pool._Layer, "update", off)
     assert _tree.unshared(engine._model, engine._anatomy) == _tree.COUNTS
 
 

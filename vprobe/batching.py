@@ -122,6 +122,25 @@ def tree(texts: Sequence[Sequence[int]], *, least: int = LEAST) -> tuple[Segment
     return tuple(found)
 
 
+def pieces(segments: Sequence[Segment], most: int) -> tuple[Segment, ...]:
+    """Cut segments into runs of at most some number of tokens, one after another.
+
+    Args:
+        segments: As `tree` returns them.
+        most: Tokens of the longest run, from 1.
+    """
+    out: list[Segment] = []
+    last: list[int] = []
+    for segment in segments:
+        parent = last[segment.parent] if segment.parent >= 0 else -1
+        for start in range(segment.start, segment.end, most):
+            level = out[parent].level + 1 if parent >= 0 else 0
+            out.append(Segment(parent, level, segment.texts, start, min(start + most, segment.end)))
+            parent = len(out) - 1
+        last.append(parent)
+    return tuple(out)
+
+
 def _parted(texts: Sequence[Sequence[int]], group: Sequence[int], at: int) -> list[list[int]]:
     """Divide sorted texts by their token at a place; texts without one are left out."""
     parts: dict[int, list[int]] = {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +32,15 @@ class Branches:
     parent: tuple[int, ...]
     depth: tuple[int, ...]
     reads: tuple[tuple[tuple[int, int], ...], ...]
+
+    @cached_property
+    def sees(self) -> np.ndarray:
+        """Which nodes (second axis) a node (first axis) sees: those above it and itself."""
+        out = np.eye(len(self.ids), dtype=bool)
+        for node, parent in enumerate(self.parent):
+            if parent >= 0:
+                out[node] |= out[parent]
+        return out
 
 
 def branches(options: Sequence[tuple[int, ...]]) -> Branches:
@@ -79,7 +90,7 @@ def score(
         given = inputs(model, batch, _mask(prompts, trees, model), cached=True, cache=cache)
         logits = session.forward(lambda: model(**given), batch.rows).logits
         first = torch.cat([first, torch.log_softmax(logits.float(), dim=-1)], dim=1)
-    node, token, real = _reads(trees, model.device)
+    node, token, real = reads(trees, model.device)
     n = torch.arange(len(first), device=model.device)[:, None, None]
     found = first[n, node.repeat(copies, 1, 1), token.repeat(copies, 1, 1)]
     return torch.where(real.repeat(copies, 1, 1), found, 0.0).sum(dim=2)
@@ -101,23 +112,27 @@ def _mask(prompts: Batch, trees: Sequence[Branches], model: Any) -> Tensor:
     width = max(len(tree.ids) for tree in trees)
     sees = torch.zeros(len(trees), width, width, dtype=torch.bool)
     for row, tree in enumerate(trees):
-        for node, parent in enumerate(tree.parent):
-            if parent >= 0:
-                sees[row, node] = sees[row, parent]
-            sees[row, node, node] = True
+        sees[row, : len(tree.ids), : len(tree.ids)] = torch.from_numpy(tree.sees)
     before = prompts.rows.real[:, None].expand(-1, width, -1)
     allowed = torch.cat([before, sees.to(model.device)], dim=2)[:, None]
     return torch.where(allowed, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
 
 
-def _reads(trees: Sequence[Branches], device: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return per prompt, option and token where its log-probability stands, its id, and whether there is one."""
+def reads(trees: Sequence[Branches], device: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Return per prompt, option and token where its log-probability stands, its id, and whether there is one.
+
+    Args:
+        trees: The prompts' options; place 0 is the end of a prompt, node n stands at n + 1.
+        device: Where the model is.
+    """
     most = max(len(tree.reads) for tree in trees)
     longest = max(len(one) for tree in trees for one in tree.reads)
-    table = torch.full((3, len(trees), most, longest), 0)
+    table = np.zeros((3, len(trees), most, longest), dtype=np.int64)
     for row, tree in enumerate(trees):
         for option, one in enumerate(tree.reads):
-            for k, (node, token) in enumerate(one):
-                table[:, row, option, k] = torch.tensor([node + 1, token, 1])
-    node, token, real = table.to(device)
+            node, token = zip(*one, strict=True)
+            table[0, row, option, : len(one)] = np.array(node) + 1
+            table[1, row, option, : len(one)] = token
+            table[2, row, option, : len(one)] = 1
+    node, token, real = torch.from_numpy(table).to(device)
     return node, token, real.bool()

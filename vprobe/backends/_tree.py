@@ -7,82 +7,28 @@ each block gathers what its rows need from its pool when its attention asks for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
 
 from vprobe import batching
 from vprobe.backends._families import Anatomy
+from vprobe.backends._layout import columns, forwards, inner, padded, pooled
+from vprobe.backends._pool import Columns, Pool
 from vprobe.backends._rows import Rows
 from vprobe.backends._run import Batch, inputs
 from vprobe.backends._steer import Session
 from vprobe.batching import Segment
 from vprobe.types import Site, Tokens
 
-_WIDE = 8
-"""Keys and values gathered for one forward of one block: at most this many times the tokens of its budget."""
-_PARTS, _PADDED = 8, 1.1
-"""A forward of this part of its budget, or more, takes no more rows once padding is this many times its tokens."""
 _CLOSE, _COARSE = 1e-5, 5e-2
 """Largest relative difference from a reading without a cache that float32, and a shorter format, explain."""
 FORGETS = "its cache does not keep every token (sliding windows, or a state in place of one)"
 COUNTS = "a token's activations change when the tokens before it come from a cache"
-
-
-@dataclass
-class _Pool:
-    """Keys and values of the shared runs, by block; a run's tokens stand side by side.
-
-    Args:
-        size: Tokens it holds when all are computed.
-    """
-
-    size: int
-    keys: dict[int, Tensor] = field(default_factory=dict)
-    values: dict[int, Tensor] = field(default_factory=dict)
-
-    def put(self, block: int, keys: Tensor, values: Tensor, kept: Tensor, at: Tensor) -> None:
-        """Keep the keys and values of some of a forward's tokens.
-
-        Args:
-            block: The block.
-            keys: Shape (rows, heads, columns, width), as the block makes them.
-            values: The same.
-            kept: Shape (rows, columns): which tokens.
-            at: Their places in the pool.
-        """
-        for pool, new in ((self.keys, keys), (self.values, values)):
-            if block not in pool:
-                pool[block] = new.new_empty(self.size, new.shape[1], new.shape[3])
-            pool[block][at] = new.transpose(1, 2)[kept]
-
-
-class _PooledLayer(DynamicLayer):
-    """The cache of one block: tokens before the rows come from the pool, new ones that are shared go into it."""
-
-    def __init__(self, pool: _Pool, block: int, step: _Step) -> None:
-        super().__init__()
-        self.pool, self.block, self.step = pool, block, step
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
-        """Return the keys and values of all tokens so far."""
-        step = self.step
-        if len(step.at):
-            self.pool.put(self.block, key_states, value_states, step.kept, step.at)
-        if not step.width:
-            return key_states, value_states
-        both = ((self.pool.keys, key_states), (self.pool.values, value_states))
-        keys, values = (torch.cat([held[self.block][step.past].transpose(1, 2), new], dim=2) for held, new in both)
-        return keys, values
-
-    def get_seq_length(self) -> int:
-        """Return the columns before the new tokens."""
-        return self.step.width
 
 
 @dataclass(frozen=True)
@@ -91,26 +37,17 @@ class _Step:
 
     Args:
         batch: Their tokens, padded on the right.
-        past: Per row the places in the pool of the tokens before it, padded on the left.
-        seen: True where `past` is a token, False for padding.
-        kept: Which new tokens go into the pool.
-        at: Their places there.
+        columns: Where they stand in the pool, and what comes before them.
+        seen: True where a column before them is a token, False for padding on its left.
         weights: Shape (rows, pools, columns): how each token counts in each mean that takes from it.
         into: Per row and pool the mean it belongs to; -1 is none.
     """
 
     batch: Batch
-    past: Tensor
+    columns: Columns
     seen: Tensor
-    kept: Tensor
-    at: Tensor
     weights: Tensor
     into: Tensor
-
-    @property
-    def width(self) -> int:
-        """Columns before the new tokens."""
-        return self.past.shape[1]
 
 
 @torch.inference_mode()
@@ -136,8 +73,9 @@ def read(
         least: Fewest tokens a shared run must save to be computed apart.
     """
     segments = batching.tree([row.ids for row in rows], least=least)
-    places, size = _places(segments)
-    pool = _Pool(size)
+    places, size = inner(segments), pooled(segments)
+    groups = forwards(segments, range(len(segments)), budget)
+    pool = Pool(size + max(padded(segments, group) for group in groups))
     found: dict[Site, Tensor] = {}
     now: list[_Step] = []
 
@@ -149,11 +87,11 @@ def read(
         found[site][step.into[taken]] += (step.weights @ x.float())[taken]
 
     with Session(anatomy, (), sites, sink, stop=True) as session:
-        for group in _forwards(segments, budget):
-            step = _step(segments, group, places, rows, positions, device)
+        for group in groups:
+            step = _step(segments, group, places, size, rows, positions, device)
             now[:] = [step]
-            layers: list[Any] = [_PooledLayer(pool, block, step) for block in range(len(anatomy.blocks))]
-            given = inputs(anatomy.base, step.batch, _mask(step), cached=True, cache=Cache(layers=layers))
+            cache = pool.cache(len(anatomy.blocks), step.columns)
+            given = inputs(anatomy.base, step.batch, _mask(step), cached=True, cache=cache)
             session.forward(lambda given=given: anatomy.base(**given), step.batch.rows)
     out = torch.stack([found[site] for site in sites], dim=1).reshape(len(positions), len(rows), len(sites), -1)
     return out.cpu().numpy()
@@ -188,66 +126,22 @@ def _mask(step: _Step) -> Tensor:
     return torch.cat([step.seen, step.batch.rows.real], dim=1).long()
 
 
-def _places(segments: Sequence[Segment]) -> tuple[dict[int, int], int]:
-    """Give every segment that others build on its place in the pool."""
-    places: dict[int, int] = {}
-    size = 0
-    for parent in sorted({segment.parent for segment in segments} - {-1}):
-        places[parent] = size
-        size += segments[parent].end - segments[parent].start
-    return places, size
-
-
-def _forwards(segments: Sequence[Segment], budget: int) -> list[list[int]]:
-    """Divide each level's segments into forwards within a budget, of new tokens and of gathered ones."""
-    out: list[list[int]] = []
-    for level in range(1 + max(segment.level for segment in segments)):
-        mine = [i for i, segment in enumerate(segments) if segment.level == level]
-        mine.sort(key=lambda i: (segments[i].start - segments[i].end, -segments[i].end, i))
-        longest = max(segments[i].end for i in mine)
-        most = max(1, min(batching.MAX_ROWS, _WIDE * budget // longest))
-        group: list[int] = []
-        for i in mine:
-            if group and _full(segments, group, budget, most):
-                out.append(group)
-                group = []
-            group.append(i)
-        out.append(group)
-    return out
-
-
-def _full(segments: Sequence[Segment], group: Sequence[int], budget: int, most: int) -> bool:
-    """Tell whether a forward is to take no more segments: at its budget, or large enough and padded too much."""
-    lengths = [segments[i].end - segments[i].start for i in group]
-    padded = lengths[0] * len(group)
-    wasteful = padded >= budget / _PARTS and padded > _PADDED * sum(lengths)
-    return wasteful or padded + lengths[0] > budget or len(group) >= most
-
-
 def _step(
     segments: Sequence[Segment],
     group: Sequence[int],
     places: dict[int, int],
+    free: int,
     rows: Sequence[Tokens],
     positions: Sequence[str],
     device: torch.device,
 ) -> _Step:
     mine = [segments[i] for i in group]
     new = [rows[s.texts[0]].ids[s.start : s.end] for s in mine]
-    wide, before = max(len(ids) for ids in new), max(s.start for s in mine)
+    wide = max(len(ids) for ids in new)
     ids = np.array([[*one, *[one[0]] * (wide - len(one))] for one in new])
     real = np.arange(wide) < np.array([len(one) for one in new])[:, None]
     at = np.array([s.start for s in mine])[:, None] + np.arange(wide)
-    past, seen = np.zeros((len(mine), before), np.int64), np.zeros((len(mine), before), bool)
-    for r, s in enumerate(mine):
-        gap, parent = before - s.start, s.parent
-        while parent >= 0:
-            p = segments[parent]
-            past[r, gap + p.start : gap + p.end] = places[parent] + np.arange(p.end - p.start)
-            parent = p.parent
-        seen[r, gap:] = True
-    kept = real & np.array([i in places for i in group])[:, None]
-    to = [places[i] + np.arange(segments[i].end - segments[i].start) for i in group if i in places]
+    before, seen = columns(segments, group, places, real, device, free=free)
     weights, into = _weights(mine, rows, positions, wide)
 
     def put(x: np.ndarray) -> Tensor:
@@ -255,10 +149,7 @@ def _step(
 
     border, owner = (np.array([f(s.texts[0]) for s in mine]) for f in (lambda i: rows[i].prompt_length, int))
     batch = Batch(put(ids), Rows(put(np.where(real, at, 0)), put(real), put(border), put(owner)))
-    return _Step(
-        batch, put(past), put(seen), put(kept), put(np.concatenate(to) if to else np.zeros(0, np.int64)),
-        put(weights), put(into),
-    )  # fmt: skip
+    return _Step(batch, before, put(seen), put(weights), put(into))
 
 
 def _weights(
