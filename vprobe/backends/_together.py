@@ -1,0 +1,208 @@
+"""Options of many prompts as one tree: what prompts begin with in common runs once, and so do beginnings of options.
+
+A prompt's last tokens and the options below them are one packed row: positions count along the tree, and a mask lets
+every token see the tokens above it only. What comes before lies in a pool of keys and values, see `_pool`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vprobe import batching
+from vprobe.backends._branches import Branches, branches, reads
+from vprobe.backends._families import Anatomy, hooked
+from vprobe.backends._layout import columns, forwards, inner
+from vprobe.backends._pool import Columns, Pool
+from vprobe.backends._rows import Rows
+from vprobe.backends._run import Batch, inputs
+from vprobe.backends._steer import Session, changes, flat
+from vprobe.batching import Segment
+from vprobe.types import Answers, Steered
+
+_LARGEST = 2**27
+"""Most logits held at once, about half a gigabyte in float32."""
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """Prompts and their options.
+
+    Args:
+        rows: The prompts.
+        options: Per prompt its options as a tree.
+        segments: The prompts' segments; every prompt ends in one of its own.
+        places: Place in the pool of every segment that others build on.
+        free: Where the rest of the pool begins.
+    """
+
+    rows: Sequence[Answers]
+    options: Sequence[Branches]
+    segments: Sequence[Segment]
+    places: dict[int, int]
+    free: int
+
+    def below(self, i: int) -> Branches | None:
+        """Return the options that follow a segment; None where other segments do."""
+        return None if i in self.places else self.options[self.segments[i].texts[0]]
+
+    def groups(self, budget: int, most: int) -> list[list[int]]:
+        """Divide segments into forwards, those that others build on first.
+
+        Args:
+            budget: Most tokens in one.
+            most: Most rows in one that ends prompts.
+        """
+        extra = [len(tree.ids) if (tree := self.below(i)) else 0 for i in range(len(self.segments))]
+        ends = [i for i in range(len(self.segments)) if i not in self.places]
+        out = forwards(self.segments, list(self.places), budget)
+        for group in forwards(self.segments, ends, budget, extra=extra):
+            out += [group[i : i + most] for i in range(0, len(group), most)]
+        return out
+
+
+def choose(
+    model: Any,
+    anatomy: Anatomy,
+    session: Session,
+    rows: Sequence[Answers],
+    *,
+    budget: int,
+    vocab: int,
+    least: int = batching.LEAST,
+) -> tuple[tuple[float, ...], ...]:
+    """Return per row the log-probability of every option.
+
+    Args:
+        model: A causal language model whose cache keeps every token and which takes a mask of four dimensions.
+        anatomy: Its parts.
+        session: Hooks in place; what they change must not depend on the end of a prompt, see `apart`.
+        rows: Prompts with their options.
+        budget: Most tokens in one forward, padding counted.
+        vocab: Tokens in the vocabulary.
+        least: Fewest tokens a shared run must save to be computed apart.
+    """
+    tree = _tree(rows, session, budget, least)
+    wide = 1 + max(len(one.ids) for one in tree.options)
+    groups = tree.groups(budget, max(1, _LARGEST // (wide * vocab)))
+    pool = Pool(tree.free + max(len(group) * sum(_widths(tree, group)) for group in groups))
+    ends = anatomy.watch is hooked and not session.steering
+    found: dict[int, tuple[float, ...]] = {}
+    for group in groups:
+        batch, before, mask = _laid(tree, group, model)
+        stops = group[0] in tree.places
+        module = anatomy.base if stops else model
+        keep = 0 if stops else 1 + _widths(tree, group)[1]
+        cache = pool.cache(len(anatomy.blocks), before, end=stops and ends)
+        given = inputs(module, batch, mask, cached=True, cache=cache, keep=keep)
+        out = session.forward(lambda module=module, given=given: module(**given), batch.rows)
+        if not stops:
+            texts = [tree.segments[i].texts[0] for i in group]
+            scores = _scores(out.logits[:, -keep:], [tree.options[t] for t in texts])
+            found |= dict(zip(texts, scores, strict=True))
+    return tuple(found[i] for i in range(len(rows)))
+
+
+def apart(steering: Steered) -> bool:
+    """Tell whether some change of a prompt's tokens depends on how the prompt ends, so that prompts share nothing."""
+    return any("prompt" in (one.each, one.gate and one.gate.each) for one in flat(steering))
+
+
+def _tree(rows: Sequence[Answers], session: Session, budget: int, least: int) -> _Tree:
+    known: dict[Any, Branches] = {}
+    for row in rows:
+        if row.options not in known:
+            known[row.options] = branches(row.options)
+    segments = batching.pieces(batching.tree(keys(rows, session), least=least), budget)
+    places = inner(segments)
+    free = sum(segments[i].end - segments[i].start for i in places)
+    return _Tree(rows, [known[row.options] for row in rows], segments, places, free)
+
+
+def keys(rows: Sequence[Answers], session: Session) -> list[tuple[int, ...]]:
+    """Return per prompt what its tokens must have in common to be shared: the token, and the changes made to it.
+
+    The last token of a prompt is shared with no other, so that every prompt ends in a segment of its own.
+
+    Args:
+        rows: The prompts.
+        session: The changes.
+    """
+    codes: dict[tuple[int, ...], int] = {(): 0}
+    lists = changes(session.steering, session.texts)
+    out = []
+    for r, row in enumerate(rows):
+        ids = np.array(row.prompt.ids, dtype=np.int64)
+        mine = [one for one in lists[r if len(lists) > 1 else 0] if one.coefficient != 0]
+        if mine:
+            steered = _steered(row, mine)
+            patterns, which = np.unique(steered, axis=0, return_inverse=True)
+            each = [tuple(id(one) for one, on in zip(mine, pattern, strict=True) if on) for pattern in patterns]
+            ids = ids + np.array([codes.setdefault(one, len(codes)) for one in each])[which.ravel()] * 2**32
+        out.append((*ids[:-1].tolist(), -1 - r))
+    return out
+
+
+def _steered(row: Answers, mine: Sequence[Any]) -> np.ndarray:
+    """Return which tokens of a prompt each change acts on: (token, change)."""
+    n = len(row.prompt.ids)
+    span = [row.prompt.interval("option_span") if any(one.positions == "option_span" for one in mine) else (0, 0)]
+    at = torch.arange(n)[None]
+    tokens = Rows(at, torch.ones_like(at, dtype=torch.bool), torch.tensor([row.prompt.prompt_length]), torch.zeros(1))
+    return torch.stack([tokens.steered(one.positions, torch.tensor(span))[0] for one in mine], dim=1).numpy()
+
+
+def _widths(tree: _Tree, group: Sequence[int]) -> tuple[int, int]:
+    """Return the columns of a forward for tokens of prompts, and for options."""
+    segments = [tree.segments[i] for i in group]
+    below = [tree.below(i) for i in group]
+    return max(s.end - s.start for s in segments), max(len(one.ids) if one else 0 for one in below)
+
+
+def _laid(tree: _Tree, group: Sequence[int], model: Any) -> tuple[Batch, Columns, Tensor]:
+    """Return a forward's tokens, its place in the pool, and its mask: prompts end in one column, options follow."""
+    line, more = _widths(tree, group)
+    shape = (len(group), line + more)
+    ids, at, own = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, bool)
+    sees = np.zeros((*shape, line + more), bool)
+    sees[:, np.arange(line + more), np.arange(line + more)] = True  # padding sees itself
+    real = own.copy()
+    for r, i in enumerate(group):
+        segment, below = tree.segments[i], tree.below(i)
+        start, end = segment.start, segment.end
+        whole = tree.rows[segment.texts[0]].prompt.ids
+        first = line - (end - start)
+        ids[r] = whole[start]  # padding repeats a token of the text
+        ids[r, first:line], at[r, first:line], own[r, first:line] = whole[start:end], np.arange(start, end), True
+        sees[r, first:line, first:line] = np.tri(end - start, dtype=bool)
+        if below is not None and below.ids:
+            k = line + len(below.ids)
+            ids[r, line:k], at[r, line:k] = below.ids, end + np.array(below.depth)
+            sees[r, line:k, first:line], sees[r, line:k, line:k] = True, below.sees
+            real[r, line:k] = True
+    before, past = columns(tree.segments, group, tree.places, own, model.device, free=tree.free)
+    seen = np.concatenate([np.broadcast_to(past[:, None], (*shape, past.shape[1])), sees], axis=2)[:, None]
+    texts = [tree.segments[i].texts[0] for i in group]
+    border = np.array([tree.rows[t].prompt.prompt_length for t in texts])
+    rows = Rows(*(torch.from_numpy(x).to(model.device) for x in (at, real | own, border, np.array(texts))))
+    mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill_(torch.from_numpy(~seen), _least(model.dtype))
+    return Batch(torch.from_numpy(ids).to(model.device), rows), before, mask.to(model.device)
+
+
+def _least(kind: torch.dtype) -> float:
+    return torch.finfo(kind).min
+
+
+def _scores(logits: Tensor, trees: Sequence[Branches]) -> list[tuple[float, ...]]:
+    """Return every option's log-probability; logits of shape (row, end of the prompt and options' tokens, token)."""
+    node, token, real = reads(trees, logits.device)
+    wide = logits.float()
+    n = torch.arange(len(trees), device=logits.device)[:, None, None]
+    each = wide[n, node, token] - torch.logsumexp(wide, dim=-1)[n, node]
+    total = torch.where(real, each, 0.0).sum(dim=2).tolist()
+    return [tuple(one[: len(tree.reads)]) for one, tree in zip(total, trees, strict=True)]
