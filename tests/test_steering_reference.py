@@ -196,8 +196,10 @@ def operations(case: Case) -> dict[str, tuple[Steering, Callable[[np.ndarray], n
     s = s / np.linalg.norm(s)
     given = Given(
         probe=probe, eraser=eraser, second=second, probability=0.95, target=2.0, low=-0.5, high=0.5, angle=40.0,
-        heads=(0, 2), head_count=HEADS, width=case.width(Site(1, "head_out")),
+        heads=(0, 2), head_count=HEADS, width=case.width(Site(1, "head_out")), source=np.roll(4.0 * second.vector, 1),
     )  # fmt: skip
+
+    there = np.roll(4.0 * second.vector.astype(np.float64), 1)
 
     def norm(x):
         return np.sqrt((x**2).sum())
@@ -235,6 +237,8 @@ def operations(case: Case) -> dict[str, tuple[Steering, Callable[[np.ndarray], n
         "clamp": (way, 1.0, lambda x: x - (x @ v) * v + 2.0 * v),
         "cap": (way, 1.0, lambda x: x + (min(max(x @ v, -0.5), 0.5) - x @ v) * v),
         "leace": (way, 1.0, erased),
+        "interchange": (way, 1.0, lambda x: x - (x @ v) * v + (there @ v) * v),
+        "patch": (way, 0.5, lambda x: (x + there) / 2),
         "minimal-dose": (probe.direction, 1.0, dosed),
         "relu-dose": (way, 1.5, lambda x: x + 1.5 * max(x @ w + b, 0.0) * v),
     }

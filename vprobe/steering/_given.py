@@ -52,6 +52,7 @@ class Given:
         heads: Attention heads that are changed, from 0.
         head_count: Heads of a block.
         width: Width of all heads together.
+        source: Another activation, whose coordinate is taken over or that is put in.
     """
 
     probe: Probe | None = None
@@ -68,6 +69,7 @@ class Given:
     heads: tuple[int, ...] = ()
     head_count: int = 0
     width: int = 0
+    source: Float[np.ndarray, " d_model"] | None = None
 
     def settings(self) -> tuple[tuple[str, float | str], ...]:
         """Return the numbers that were given, for tables and cards."""
