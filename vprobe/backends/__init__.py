@@ -103,6 +103,7 @@ class Backend(Protocol):
         temperature: float = 0.0,
         seed: int = 0,
         steering: Steered = (),
+        tell: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> tuple[Generation, ...]:
         """Continue each text until the model ends its turn.
 
@@ -112,6 +113,7 @@ class Backend(Protocol):
             temperature: 0 is greedy.
             seed: Seed of the sampling, unused when greedy; a text depends on seed and prompt id, not on its batch.
             steering: Changes made while the model runs, at every step.
+            tell: Called after every step with the new token ids so far of each of the rows that are written together.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -259,6 +259,7 @@ class Engine:
         temperature: float = 0.0,
         seed: int = 0,
         steering: Steered = (),
+        tell: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> tuple[Generation, ...]:
         """Continue each text until the model ends its turn, the length limit or the end of its context.
 
@@ -268,6 +269,7 @@ class Engine:
             temperature: 0 is greedy.
             seed: Seed of the sampling; a row's text depends on seed and prompt id, not on its batch.
             steering: Changes made while the model runs, at every step.
+            tell: Called after every step with the new token ids so far of each of the rows that are written together.
 
         Raises:
             ModelError: A prompt that fills the context, or steering it cannot do.
@@ -284,7 +286,9 @@ class Engine:
         room = [min(max_new_tokens, self.info.context - len(row.ids)) for row in rows]
         choice = _run.sampling(temperature, seed, [row.prompt_id for row in rows])
         with torch.inference_mode(), Session(self._anatomy, steering, texts=rows) as session:
-            written = _run.write(self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice)
+            written = _run.write(
+                self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice, tell=tell
+            )
         return tuple(
             Generation(row.prompt_id, one.ids, self.tokenizer.decode(one.ids, skip_special_tokens=True), one.stopped)
             for row, one in zip(rows, written, strict=True)

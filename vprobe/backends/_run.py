@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,10 @@ def sampling(temperature: float, seed: int, names: Sequence[str]) -> Sampling:
     return Sampling(temperature, tuple(streams))
 
 
+Tell = Callable[[Sequence[Sequence[int]]], None]
+"""Told after every step what the rows of a batch have so far."""
+
+
 @dataclass
 class _Growth:
     """Rows while they grow."""
@@ -140,6 +144,7 @@ class _Growth:
     room: list[int]
     ended: list[bool]
     stopped: list[bool]
+    tell: Tell | None = None
 
     def add(self, tokens: Sequence[int], stops: Sequence[int]) -> None:
         for i, token in enumerate(tokens):
@@ -149,6 +154,8 @@ class _Growth:
             if not self.stopped[i]:
                 self.new[i].append(token)
             self.ended[i] = self.stopped[i] or len(self.new[i]) >= self.room[i]
+        if self.tell is not None:
+            self.tell(self.new)
 
 
 def write(
@@ -160,6 +167,7 @@ def write(
     room: Sequence[int],
     stops: Sequence[int],
     choice: Sampling,
+    tell: Tell | None = None,
 ) -> tuple[Written, ...]:
     """Continue every text until it ends its turn or has no room left.
 
@@ -171,12 +179,14 @@ def write(
         room: Per text the most new tokens.
         stops: Tokens that end a turn.
         choice: How tokens are chosen.
+        tell: Told after every step.
     """
     done: dict[int, Written] = {}
     for group in _groups([len(text.ids) for text in texts], room):
         part = [texts[i] for i in group]
         batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True, owners=group)
-        grown = _Growth([[] for _ in group], [room[i] for i in group], [False for _ in group], [False for _ in group])
+        new, own = [[] for _ in group], [room[i] for i in group]
+        grown = _Growth(new, own, [False for _ in group], [False for _ in group], tell)
         _grow(model, anatomy, session, batch, grown, stops, choice.of(group))
         done |= {
             i: Written(tuple(new), stopped) for i, new, stopped in zip(group, grown.new, grown.stopped, strict=True)
