@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from vprobe import prompts as shelf
 from vprobe.backends import Backend
 from vprobe.errors import InputError, ModelError
 from vprobe.prompts import Parsed
+from vprobe.ranks import ALONE, Rank
 from vprobe.types import Answers, Prompt, Response, Steering
 
 MAX_NEW_TOKENS = 16
@@ -50,11 +51,14 @@ def collect(
     folder: Path | None = None,
     on_batch: OnBatch | None = None,
     progress: Progress | None = None,
+    rank: Rank = ALONE,
+    shared: Sequence[tuple[str, str]] = (),
 ) -> tuple[Response, ...]:
     """Ask a model for its ratings, in batches of similar length; results are in the order of the prompts.
 
     With a run folder every finished batch is kept there at once, and an interrupted call goes on where it stopped.
     Hand the result to `store.save_responses`, which writes the table and drops what was kept on the way.
+    Several ranks may share a folder; a rank gets back what all have answered when it finds nothing more to ask.
 
     Args:
         backend: The model.
@@ -69,6 +73,8 @@ def collect(
         folder: The run folder; None keeps nothing on the way.
         on_batch: Given the answers of every new batch as it ends.
         progress: Called with prompts done and prompts in all.
+        rank: Which of several processes this is; more than one need a folder.
+        shared: (name, value) pairs that all ranks must share.
 
     Raises:
         InputError: A prompt that asks nothing, two prompts of one id, or no room for an answer asked for.
@@ -82,19 +88,19 @@ def collect(
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
     settings = _Settings(greedy, max_new_tokens, batch_tokens or backend.default_batch_tokens, temperature, seed)
     if folder is None:
-        return _collect(backend, prompts, answers, settings, steering, (), on_batch, progress)
+        return _collect(backend, prompts, answers, settings, steering, None, on_batch, progress)
     if steering:
         raise InputError("steered answers are not resumable", where="rate", do="leave the folder out")
     shown = [repr((prompt, one)) for prompt, one in zip(prompts, answers, strict=True)]
     asked = [repr(settings), backend.device.partition(":")[0], *shown]
-    with store.ResponseLog(folder, model=backend.info, asked=asked) as log:
+    with store.ResponseLog(folder, model=backend.info, asked=asked, rank=rank, settings=shared) as log:
 
         def keep(fresh: tuple[Response, ...]) -> None:
             log.append(fresh)
             if on_batch is not None:
                 on_batch(fresh)
 
-        return _collect(backend, prompts, answers, settings, (), log.done, keep, progress)
+        return _collect(backend, prompts, answers, settings, (), log, keep, progress)
 
 
 def _collect(
@@ -103,23 +109,30 @@ def _collect(
     answers: Sequence[Answers],
     settings: _Settings,
     steering: Sequence[Steering],
-    done: Sequence[Response],
+    log: store.ResponseLog | None,
     on_batch: OnBatch | None,
     progress: Progress | None,
 ) -> tuple[Response, ...]:
-    """Ask what `done` does not answer, batch by batch."""
+    """Ask what a log does not hold yet, batch by batch."""
     sizes = [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
-    kept = {response.prompt_id: response for response in done}
-    for batch in batching.plan(sizes, settings.batch_tokens):
-        rows = [prompts[i] for i in batch]
-        if not all(prompt.id in kept for prompt in rows):
-            fresh = _ask(backend, rows, [answers[i] for i in batch], settings, steering)
-            if on_batch is not None:
-                on_batch(fresh)
-            kept.update((response.prompt_id, response) for response in fresh)
-        if progress is not None:
-            progress(sum(prompt.id in kept for prompt in prompts), len(prompts))
-    return tuple(kept[prompt.id] for prompt in prompts)
+    kept = {response.prompt_id: response for response in (log.done if log is not None else ())}
+    batches = batching.plan(sizes, settings.batch_tokens)
+    names, costs = [[prompts[i].id for i in batch] for batch in batches], [sum(sizes[i] for i in b) for b in batches]
+    _tell(progress, kept, prompts)
+    for b in range(len(batches)) if log is None else log.claims(names, costs):
+        rows, asked = [prompts[i] for i in batches[b]], [answers[i] for i in batches[b]]
+        fresh = _ask(backend, rows, asked, settings, steering)
+        if on_batch is not None:
+            on_batch(fresh)
+        kept.update((response.prompt_id, response) for response in fresh)
+        _tell(progress, kept, prompts)
+    kept.update((response.prompt_id, response) for response in (log.done if log is not None else ()))
+    return tuple(kept[prompt.id] for prompt in prompts if prompt.id in kept)
+
+
+def _tell(progress: Progress | None, kept: Collection[str], prompts: Sequence[Prompt]) -> None:
+    if progress is not None:
+        progress(sum(prompt.id in kept for prompt in prompts), len(prompts))
 
 
 def collect_arms(

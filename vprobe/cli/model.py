@@ -82,7 +82,7 @@ def rate(
     as_json: o.AsJson = None,
 ) -> None:
     """Ask a model to rate a benchmark's items: option log-probs, expected and greedy ratings."""
-    from vprobe import pipeline
+    from vprobe import pipeline, ranks
 
     config = o.resolve(
         fields={
@@ -93,9 +93,10 @@ def rate(
             "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    with show.progress(quiet=bool(as_json)) as tell:
-        stage = pipeline.rate(config, tell=tell)
-    show.stage(stage, as_json=as_json)
+    rank = ranks.find()
+    with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
+        stage = pipeline.rate(config, tell=tell, rank=rank)
+    show.of_rank(stage, rank.index, as_json=as_json)
 
 
 @steer_group.callback()

@@ -7,6 +7,7 @@ from pathlib import Path
 from vprobe import benchmarks, organism, report
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
+from vprobe.pipeline._ablate import ablate
 from vprobe.pipeline._across import Across, across
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._borrow import borrow, score
@@ -16,25 +17,32 @@ from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path
 from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._demographics import demographics
+from vprobe.pipeline._extract import extract
 from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._foresee import foresee
+from vprobe.pipeline._import import import_vectors
 from vprobe.pipeline._induce import induce
 from vprobe.pipeline._ladder import Climbed, climb
 from vprobe.pipeline._lexicon import build_lexicon, elicit, word_groups
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
-from vprobe.pipeline._read import extract, rate
+from vprobe.pipeline._read import rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._scorers import Judged, completions_of, judged
 from vprobe.pipeline._shift import shift
 from vprobe.pipeline._solve import Wish, steer_solve
-from vprobe.pipeline._steer import SideBySide, steer_sweep, steer_text
+from vprobe.pipeline._spoken import steer_text
+from vprobe.pipeline._steer import steer_sweep
+from vprobe.pipeline._transfer import INSTRUMENTS, steer_transfer
 from vprobe.pipeline._truth import truth
+from vprobe.pipeline._vector_card import as_steered, card_values, vector_card, write_cards
+from vprobe.pipeline._vector_make import make_missing
 
 __all__ = [
+    "INSTRUMENTS",
     "Across",
     "Checked",
     "Climbed",
@@ -42,15 +50,17 @@ __all__ = [
     "Compared",
     "Judged",
     "Reliability",
-    "SideBySide",
     "Stage",
     "Wish",
+    "ablate",
     "about",
     "across",
     "agree",
     "as_claimed",
+    "as_steered",
     "borrow",
     "build_lexicon",
+    "card_values",
     "check_run",
     "claims",
     "climb",
@@ -63,8 +73,10 @@ __all__ = [
     "export",
     "extract",
     "foresee",
+    "import_vectors",
     "induce",
     "judged",
+    "make_missing",
     "model_path",
     "open_final",
     "personas",
@@ -80,8 +92,11 @@ __all__ = [
     "steer_solve",
     "steer_sweep",
     "steer_text",
+    "steer_transfer",
     "truth",
+    "vector_card",
     "word_groups",
+    "write_cards",
     "write_labels",
     "write_report",
 ]

@@ -67,6 +67,11 @@ FIELDS = (
          "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "seed"),
     ),
     (
+        "transfer",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
+         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "null_draws", "seed"),
+    ),
+    (
         "solve",
         (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths", "steer_limit", "seed"),
     ),

@@ -1,4 +1,4 @@
-"""The stages that ask a model: `extract` records its activations, `rate` its answers."""
+"""The stage that asks a model for its ratings, and what other stages that ask it share with it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vprobe import activations, generation, prompts, responses, scores, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, ModelError, StoreError, unknown
-from vprobe.pipeline import _beside as beside
+from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, partly, quiet, shared
-from vprobe.pipeline._own import answered, shown
 from vprobe.pipeline._scales import Generated, generated, scales
 from vprobe.ranks import ALONE, Rank
-from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow, Site, SiteNorm, Tokens
+from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow
 
 UNPARSED = "prompts whose greedy answer held no label; their log-prob ratings stand"
-NORM_SAMPLE = 64
-"""Texts the unit of steering strength is measured on, spread evenly over the run's prompts."""
 
 
 @dataclass(frozen=True)
@@ -36,111 +30,16 @@ class Asked:
     counts: tuple[Count, ...]
 
 
-def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet, rank: Rank = ALONE) -> Stage:
-    """Record activations over every item that fits the model, resuming what an earlier call left unfinished.
-
-    Of several ranks each records a part; the one that finds all parts done finishes the stage.
-
-    Args:
-        config: What to record, see `RunConfig`.
-        backend: A model already loaded; loaded from the configuration when None.
-        tell: Called with (stage, done, total).
-        rank: Which of several processes this is.
-
-    Raises:
-        VprobeError: Bad input, nothing fits the model's context, another run's folder, or a full disk.
-    """
-    folder = Path(config.out)
-    found = load_benchmarks(config)
-    _known_template(found, config.template)
-    backend = backend or load_backend(config, rank)
-    own: tuple[Count, ...] = ()
-    if config.template == prompts.RESPONSE:
-        filled = answered(found, backend, policy=config.too_long, batch_tokens=config.batch_tokens, tell=tell)
-        found, own = filled.found, filled.counts
-    asked = [prompt for one in found for prompt in shown(one, config.template)]
-    encoded = [prompts.encode(backend.tokenizer, prompt) for prompt in asked]
-    fit = activations.fits(asked, encoded, backend.info.context, policy=config.too_long, stage="extract")
-    sites = activations.expand_sites(config.sites, config.layers, backend.info, backend.points)
-    kept, tokens = [asked[i] for i in fit.kept], [encoded[i] for i in fit.kept]
-    same_items(folder, found)
-    job = _Job(config, backend, found, kept, tokens, sites, (*own, *fit.counts), rank)
-    if rank.alone:
-        return _extracted(job, tell)
-    parts = [_record(job, tell, seal=False)]
-    parts.append(beside.share(folder, config, backend, kept, tokens, sites, tell=tell, rank=rank))
-    if all(parts):
-        with store.closing(folder, beside.places(folder)) as mine:
-            if mine:
-                return _extracted(job, tell)
-    return partly("extract", folder, rank)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is recorded: texts that fit a model, where they are read, and what was left out."""
-
-    config: RunConfig
-    backend: Backend
-    found: tuple[Benchmark, ...]
-    kept: list[Prompt]
-    tokens: list[Tokens]
-    sites: tuple[Site, ...]
-    counts: tuple[Count, ...]
-    rank: Rank
-
-
-def _record(job: _Job, tell: Tell, *, seal: bool) -> bool:
-    config = job.config
-    return activations.record(
-        job.backend, job.kept, job.tokens, sites=job.sites, positions=config.positions, folder=Path(config.out),
-        batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"), rank=job.rank,
-        settings=shared(config, "extract"), seal=seal,
-    )  # fmt: skip
-
-
-def _extracted(job: _Job, tell: Tell) -> Stage:
-    """Record what is not recorded yet, and finish the stage."""
-    config, backend, folder = job.config, job.backend, Path(job.config.out)
-    fresh = not store.has(folder, "activations") or not store.has(folder, "items")
-    with store.timed(folder, "extract", device=backend.device):
-        _record(job, tell, seal=True)
-        spread = np.linspace(0, len(job.tokens) - 1, min(len(job.tokens), NORM_SAMPLE)).round().astype(int)
-        untrained = beside.record(
-            folder, config, backend, job.found, job.kept, job.tokens, job.sites, tell=tell, rank=job.rank
-        )
-        norms = backend.residual_norms([job.tokens[i] for i in spread], job.sites)
-        rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(job.sites, norms, strict=True)]
-        store.save_rows(folder, "norms", rows, SiteNorm)
-        if fresh:
-            store.drop(folder, ("probe", "agree", "steer", "matrix", "solve", "damage", "personas", "claims", "truth"))
-            store.save_items(folder, join(job.found))
-        store.save_info(folder, info("extract", config, backend.info, job.found, job.counts), "extract")
-    facts = (
-        ("model", backend.info.name),
-        ("samples", len(job.kept)),
-        ("by source", by_source(job.kept)),
-        ("sites", len(job.sites)),
-        ("positions", ", ".join(config.positions)),
-        ("untrained model", untrained),
-    )
-    return Stage("extract", folder, facts, job.counts)
-
-
-def _known_template(found: Sequence[Benchmark], template: str) -> None:
-    """Refuse an unknown template before the model is loaded."""
-    for one in found:
-        if template not in (prompts.RESPONSE, *one.versions):
-            raise unknown("template", template, (prompts.RESPONSE, *one.versions), where=f"benchmark {one.name}")
-
-
-def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet) -> Stage:
+def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet, rank: Rank = ALONE) -> Stage:
     """Ask the model to rate every item in every version; an item is asked only where all its versions fit.
+
+    Of several ranks each asks a part; the one that finds all answered finishes the stage.
 
     Args:
         config: What to ask, see `RunConfig`.
         backend: A model already loaded; loaded from the configuration when None.
         tell: Called with (stage, done, total).
+        rank: Which of several processes this is.
 
     Raises:
         VprobeError: Bad input, nothing fits the model's context, or the folder belongs to another run.
@@ -151,39 +50,67 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     if config.generation:
         for one in found:
             generation.ask(one)  # says what has no responses to compare before anything is asked
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, rank)
     asked = fitting(backend, wanted, config.too_long, "rate")
     same_items(folder, found)
     old = store.load_rows(folder, "responses", Response) if store.has(folder, "responses") else ()
     same_ratings(folder, old, asked.prompts, greedy=config.greedy)
-    with store.timed(folder, "rate", device=backend.device):
-        said = responses.collect(
-            backend,
-            asked.prompts,
-            answers=asked.answers,
-            greedy=config.greedy,
-            temperature=config.temperature,
-            seed=config.seed,
-            folder=folder,
-            batch_tokens=config.batch_tokens or None,
-            progress=partial(tell, "rate"),
-        )
-        more = generated(found, backend, config, tell=tell) if config.generation else Generated((), (), ())
-        counts = (*asked.counts, *(_unparsed(said) if config.greedy else ()), *more.counts)
-        if not store.has(folder, "items"):
-            store.save_items(folder, join(found))
-        store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
-        if old and said != old:
-            store.drop(folder, ("agree", "steer", "matrix", "solve", "personas", "claims", "truth"))
-        store.save_responses(folder, said)
-        scored = scales(
-            found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None,
-            correct_order=config.correct_order,
-        )  # fmt: skip
-        store.save_rows(folder, "scales", (*scored, *more.scales), ScaleRow)
-        store.drop(folder, ("generation",))
-        if more.rows:
-            store.save_rows(folder, "generation", more.rows)
+    if rank.alone:
+        with store.timed(folder, "rate", device=backend.device):
+            return _rated(config, backend, found, asked, _said(config, backend, asked, tell, rank), old, tell)
+    there = old and not store.differing(folder, info("rate", config, backend.info, found), "rate")
+    said = old if there else _said(config, backend, asked, tell, rank)
+    if len(said) == len(asked.prompts):
+        with store.closing(folder) as mine:
+            if mine:
+                with store.timed(folder, "rate", device=backend.device):
+                    return _rated(config, backend, found, asked, said, old, tell)
+    return partly("rate", folder, rank)
+
+
+def _said(config: RunConfig, backend: Backend, asked: Asked, tell: Tell, rank: Rank) -> tuple[Response, ...]:
+    return responses.collect(
+        backend,
+        asked.prompts,
+        answers=asked.answers,
+        greedy=config.greedy,
+        temperature=config.temperature,
+        seed=config.seed,
+        folder=Path(config.out),
+        batch_tokens=config.batch_tokens or None,
+        progress=partial(tell, "rate"),
+        rank=rank,
+        shared=shared(config, "rate"),
+    )
+
+
+def _rated(
+    config: RunConfig,
+    backend: Backend,
+    found: Sequence[Benchmark],
+    asked: Asked,
+    said: tuple[Response, ...],
+    old: Sequence[Response],
+    tell: Tell,
+) -> Stage:
+    """Score the answers and write everything that belongs to the stage."""
+    folder = Path(config.out)
+    more = generated(found, backend, config, tell=tell) if config.generation else Generated((), (), ())
+    counts = (*asked.counts, *(_unparsed(said) if config.greedy else ()), *more.counts)
+    if not store.has(folder, "items"):
+        store.save_items(folder, join(found))
+    store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
+    if old and said != old:
+        store.drop(folder, ("agree", "steer", "matrix", "solve", "personas", "claims", "truth"))
+    store.save_responses(folder, said)
+    scored = scales(
+        found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None,
+        correct_order=config.correct_order,
+    )  # fmt: skip
+    store.save_rows(folder, "scales", (*scored, *more.scales), ScaleRow)
+    store.drop(folder, ("generation",))
+    if more.rows:
+        store.save_rows(folder, "generation", more.rows)
     facts = _rate_facts(backend, asked.prompts, said, (*scored, *more.scales))
     return Stage("rate", folder, facts, counts)
 

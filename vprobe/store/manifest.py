@@ -23,7 +23,7 @@ PLACES = ("out", "run", "folder")
 _TEXTS = ("prompt",)
 _MARKS = (
     "activations",
-    "responses.partial.jsonl",
+    "responses.partial*.jsonl",
     "timing.json",
     "items.parquet",
     "responses.parquet",
@@ -51,7 +51,7 @@ def read(folder: Path) -> dict[str, Any]:
         )
     path = folder / "run.json"
     if not path.exists():
-        if any((folder / mark).exists() for mark in _MARKS):
+        if any(True for mark in _MARKS for _ in folder.glob(mark)):
             return {"format": FORMAT, "kind": "vprobe run", "model": None, "stages": {}}
         raise StoreError(
             "not a run folder: it has no run.json",
