@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vprobe.effects._dose import DoseResponse, dose_response, item_slopes
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
-from vprobe.effects._matrix import Matrix, effect_matrix
-from vprobe.effects._solve import least_leakage
+from vprobe.effects._matrix import Matrix, effect_matrix, label_spread
+from vprobe.effects._solve import least_leakage, turned
 from vprobe.effects._specificity import CircleFit, circle_fit, excess, selectivity
 
 __all__ = [
@@ -19,7 +19,9 @@ __all__ = [
     "effect_matrix",
     "excess",
     "item_slopes",
+    "label_spread",
     "leakage",
     "least_leakage",
     "selectivity",
+    "turned",
 ]

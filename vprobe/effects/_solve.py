@@ -43,3 +43,20 @@ def least_leakage(
     design = np.vstack([scale[:, None] * effect.T * most, np.sqrt(shrink) * np.eye(len(effect))])
     target = np.concatenate([scale * wanted, np.zeros(len(effect))])
     return optimize.lsq_linear(design, target, bounds=(-1.0, 1.0)).x * most
+
+
+def turned(
+    effect: Float[np.ndarray, "vector measured"],
+    step: Float[np.ndarray, " vector"],
+    gained: Float[np.ndarray, " measured"],
+) -> Float[np.ndarray, "vector measured"]:
+    """Correct effects per unit of dose so that they say what the last step really changed.
+
+    Args:
+        effect: Change of each measured value per unit of dose of each vector, as believed so far.
+        step: How far each dose was moved; not all 0.
+        gained: What the move changed.
+
+    Source: Broyden (1965), Mathematics of Computation 19, 577-593: the smallest correction that fits the step.
+    """
+    return effect + np.outer(step, gained - step @ effect) / float(step @ step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,11 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed, direction
-from vprobe.pipeline._manner import manner
+from vprobe.pipeline._push import Push, pushes_of, spread_of
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import study
-from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
-from vprobe.types import EffectRow, ResponseRow, SpecificityRow, Steering
+from vprobe.pipeline._trial import Tried, fit_vectors, rated, tried
+from vprobe.types import EffectRow, ResponseRow, SpecificityRow
 from vprobe.values import HUMAN_COVARIANCE, SCHWARTZ
 
 KINDS = ("marginal", "unique")
@@ -50,12 +50,13 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
 
     Args:
         folder: A run with activations and directions.
-        config: Model, values, strengths, versions, method, site, positions and seed.
+        config: Model, values, strengths and their unit, operation, versions, method, site, positions and seed.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
     Raises:
-        VprobeError: A run of another model, an unknown value or site, or nothing that fits the model's context.
+        VprobeError: A run of another model, an unknown value or site, a KL out of reach, or nothing that fits
+            the model's context.
     """
     known = study(folder, as_probed(folder, config))
     values = steered_values(folder, config, known)
@@ -65,15 +66,18 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     told: list[ResponseRow] = []
     cells: list[EffectRow] = []
     specific: list[SpecificityRow] = []
-    methods = _methods(folder, config, values[0])
+    methods, spread = _methods(folder, config, values[0]), spread_of(found, values)
     with store.timed(folder, "matrix", device=backend.device):
         for method in methods:
             vectors = fit_vectors(folder, config, known, values, method, items)
-            moved = _moved(folder, config, vectors, items, values, backend, partial(tell, f"steer with {method}"))
-            told += _responses(config, vectors, moved, values, method)
+            pushes = pushes_of(folder, config, backend, vectors, samples=items.train)
+            moved = _moved(config, pushes, items, backend, partial(tell, f"steer with {method}"))
+            told += _responses(config, pushes, moved, method)
             leaks = _leaks(moved)
             for kind in KINDS:
-                matrix = effects.effect_matrix(moved.slopes, moved.labels, moved.groups, kind=kind, seed=config.seed)
+                matrix = effects.effect_matrix(
+                    moved.slopes, moved.labels, moved.groups, kind=kind, seed=config.seed, spread=spread
+                )
                 cells += _cells(matrix, moved, values, method, leaks)
                 specific += _specific(matrix, values, method)
         store.save_rows(folder, "dose_response", told, ResponseRow)
@@ -98,41 +102,29 @@ def _doses(config: RunConfig) -> Float[np.ndarray, " dose"]:
 
 
 def _moved(
-    folder: Path,
-    config: RunConfig,
-    vectors: Vectors,
-    items: Tried,
-    values: Sequence[str],
-    backend: Backend,
-    progress: Callable[[int, int], None],
+    config: RunConfig, pushes: Mapping[str, Push], items: Tried, backend: Backend, progress: Callable[[int, int], None]
 ) -> _Moved:
     doses = _doses(config)
-    hows = {value: manner(folder, config, vectors[value], samples=items.train) for value in values}
-
-    def arm(value: str, dose: float) -> tuple[Steering, ...]:
-        return (hows[value].change(vectors[value], float(dose)),) if dose else ()
-
-    arms = [arm(value, dose) for value in values for dose in doses]
+    arms = [push.change(float(dose)) for push in pushes.values() for dose in doses]
     answered = rated(config, items, backend, arms, progress)
-    ratings = np.stack([one.expected for one in answered]).reshape(len(values), len(doses), -1)
+    ratings = np.stack([one.expected for one in answered]).reshape(len(pushes), len(doses), -1)
     points = [rating for answers in items.asked.answers for rating in answers.ratings]
-    return _Moved(ratings, doses, items.labels_of(values), items.groups, (min(points), max(points)))
+    return _Moved(ratings, doses, items.labels_of(tuple(pushes)), items.groups, (min(points), max(points)))
 
 
-def _responses(
-    config: RunConfig, vectors: Vectors, moved: _Moved, values: tuple[str, ...], method: str
-) -> list[ResponseRow]:
+def _responses(config: RunConfig, pushes: Mapping[str, Push], moved: _Moved, method: str) -> list[ResponseRow]:
     out = []
-    for row, value in enumerate(values):
+    for row, (value, push) in enumerate(pushes.items()):
         one = effects.dose_response(
             moved.ratings[row], moved.doses, moved.labels[:, row], moved.groups, seed=config.seed, keyed=KEYED
         )
-        vector = vectors[value]
         out.append(
             ResponseRow(
-                value, method, str(vector.site), config.steer_positions, vector.unit, one.slope, one.low, one.high,
+                value, method, str(push.vector.site), config.steer_positions, push.coefficient, one.slope, one.low,
+                one.high,
                 one.sd, one.anti, one.anti_low, one.anti_high, one.rho, one.trend, one.trend_p, one.asymmetry,
                 one.saturation, float(np.nanmean(moved.slopes[row])), one.n_items, one.n_unscored,
+                push.how.operation.name, push.name,
             )
         )  # fmt: skip
     return out
@@ -147,7 +139,9 @@ def _leaks(moved: _Moved) -> dict[str, np.ndarray]:
 def _cells(
     matrix: effects.Matrix, moved: _Moved, values: tuple[str, ...], method: str, leaks: dict[str, np.ndarray]
 ) -> list[EffectRow]:
-    among = effects.effect_matrix(moved.labels.T, moved.labels, moved.groups, kind="marginal", seed=0, resamples=1)
+    among = effects.effect_matrix(
+        moved.labels.T, moved.labels, moved.groups, kind="marginal", seed=0, resamples=1, spread=matrix.spread
+    )
     own = np.diagonal(among.effect)
     excess = effects.excess(
         matrix.effect, (among.effect / own[:, None]) if matrix.kind == "marginal" else np.eye(len(own))

@@ -1,68 +1,36 @@
-"""Steer to score: doses for a wanted change, found on some held-out queries and verified on others."""
+"""Steer to score: doses for a wanted change, found on some queries and verified on others."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import damage, effects, steering, store
+from vprobe import damage, effects, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._costs import drift, texts_of
 from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._push import Push, pushes_of, spread_of
 from vprobe.pipeline._study import study
-from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
+from vprobe.pipeline._trial import Tried, fit_vectors, rated, tried
+from vprobe.pipeline._wish import TOLERANCE, Point, Search, Wish
 from vprobe.types import SolvedRow, Steering, Tokens
-from vprobe.values import SCHWARTZ, find
+from vprobe.values import SCHWARTZ
 
-Doses = Sequence[float] | Float[np.ndarray, " value"]
-ROUNDS = 3
-"""Corrections for what is not straight in the dose-response."""
-FREE = 0.05
-"""Weight of a value that is neither target nor to be kept, beside 1."""
-SHRINK = (0.0, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Weights of the doses themselves, tried in turn until the budget is kept."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is to change, what is to stay, and what it may cost.
-
-    Args:
-        targets: (value, change): rating points per SD of the value's label within queries.
-        keep: Values that are to stay as they are.
-        max_kl: Most KL(base || steered) of the next token on neutral texts, nats per token.
-
-    Raises:
-        InputError: No target, a value twice, a change that is not finite, or a budget that is not above 0.
-    """
-
-    targets: tuple[tuple[str, float], ...]
-    keep: tuple[str, ...] = ()
-    max_kl: float = math.inf
-
-    def __post_init__(self) -> None:
-        targets = tuple((find(value, where="--target"), float(change)) for value, change in self.targets)
-        keep = tuple(find(value, where="--keep") for value in self.keep)
-        names = [value for value, _ in targets] + list(keep)
-        if not targets or len(set(names)) != len(names) or not all(math.isfinite(change) for _, change in targets):
-            raise InputError(
-                f"targets {self.targets}, keep {self.keep}", where="steer solve",
-                expected="at least one target with a finite change, and every value once",
-            )  # fmt: skip
-        if not self.max_kl > 0:
-            raise InputError(f"{self.max_kl:g} nats", where="--max-kl", expected="a number above 0")
-        object.__setattr__(self, "targets", targets)
-        object.__setattr__(self, "keep", keep)
+Doses = Float[np.ndarray, " value"]
+NEAR = 0.05
+"""Points either way that the interval of a miss should have; what that takes is said."""
+FIRST_QUERIES = 60
+"""Queries on which the first effects are measured: they only say where to begin."""
 
 
 @dataclass(frozen=True)
@@ -71,31 +39,42 @@ class _Bench:
 
     config: RunConfig
     backend: Backend
-    vectors: Vectors
-    values: tuple[str, ...]
+    pushes: Mapping[str, Push]
+    spread: Float[np.ndarray, " value"]
     items: Tried
     texts: tuple[Tokens, ...]
     tell: Callable[[int, int], None]
 
     def steered(self, doses: Doses) -> tuple[Steering, ...]:
-        """Return the changes that add every value's vector at its dose."""
-        add = steering.load("add")
-        pairs = [(self.vectors[value], dose) for value, dose in zip(self.values, doses, strict=True)]
-        return tuple(Steering(add, v, d * v.unit, self.config.steer_positions) for v, d in pairs if d)
+        """Return the changes that put in every value's vector at its dose."""
+        pairs = zip(self.pushes.values(), doses, strict=True)
+        return tuple(change for push, dose in pairs for change in push.change(float(dose)))
+
+    @cached_property
+    def _base(self) -> np.ndarray:
+        return rated(self.config, self.items, self.backend, [()], self.tell)[0].expected
 
     def moved(self, arms: Sequence[Doses]) -> effects.Matrix:
         """Return what each arm changes in every value."""
-        some = [self.steered(doses) for doses in ((0.0,) * len(self.values), *arms)]
+        some = [self.steered(doses) for doses in arms]
         ratings = np.stack([one.expected for one in rated(self.config, self.items, self.backend, some, self.tell)])
-        labels, groups = self.items.labels_of(self.values), self.items.groups
-        return effects.effect_matrix(ratings[1:] - ratings[0], labels, groups, kind="unique", seed=self.config.seed)
+        labels, groups = self.items.labels_of(tuple(self.pushes)), self.items.groups
+        return effects.effect_matrix(
+            ratings - self._base, labels, groups, kind="unique", seed=self.config.seed, spread=self.spread
+        )
+
+    def first(self, most: float) -> Float[np.ndarray, "value measured"]:
+        """Return the change of each value per unit of dose of each vector, from a quarter of the largest dose."""
+        few = frozenset(list(dict.fromkeys(self.items.groups))[:FIRST_QUERIES])
+        size, step = len(self.pushes), most / 4
+        arms = np.eye(size) * step
+        both = dataclasses.replace(self, items=self.items.only(few)).moved([*arms, *-arms]).effect
+        return (both[:size] - both[size:]) / (2 * step)
 
     def kl(self, doses: Doses) -> float:
         """Return what the doses do to the next token of neutral texts, nats per token."""
         some = self.steered(doses)
-        if not some:
-            return 0.0
-        return damage.mean_kl(drift(self.backend, self.texts, some, self.config))
+        return damage.mean_kl(drift(self.backend, self.texts, some, self.config)) if some else 0.0
 
 
 def steer_solve(
@@ -103,19 +82,22 @@ def steer_solve(
 ) -> Stage:
     """Find doses of all values' vectors for a wanted change, and verify them on queries nothing was chosen on.
 
-    Effects per unit of dose are measured on half of the held-out queries, turned round by bounded least squares with
-    least leakage, corrected for curvature on the same half, and measured once on the other half.
+    Effects are measured on half of the held-out queries, turned round by bounded least squares with least leakage,
+    corrected by what every try changes there until the targets are reached, and measured once on the other half. They
+    count in the SD of each label over the whole benchmark, so that both halves use one unit. Queries of the run's own
+    benchmark that the run never recorded are held out too.
 
     Args:
         folder: A run with activations and directions of all values.
-        config: Model, strengths (their largest is the most that is tried), versions, method, site and seed.
+        config: Model, strengths (their largest is the most that is tried) and their unit, operation, versions, method,
+            site and seed.
         wish: What is to change.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
     Raises:
-        RefusedError: Too few held-out queries, or the budget cannot be kept.
-        VprobeError: A run of another model, or an unknown value or site.
+        RefusedError: Too few held-out queries, or a target out of reach of the doses, the scale or the budget.
+        VprobeError: A run of another model, an unknown value or site, or an operation that acts one way only.
     """
     known = study(folder, as_probed(folder, config))
     values = tuple(value for value in known.keyed.values if value in SCHWARTZ)
@@ -123,26 +105,30 @@ def steer_solve(
         raise InputError(f"{missing[0]} was not probed in this run", where="steer solve", expected=", ".join(values))
     found = load_benchmarks(config)
     backend = backend or load_backend(config)
-    items = tried(config, known, found, backend)
+    items = tried(config, known, found, backend, unrecorded=True)
     tune, test = _halves(items)
     with store.timed(folder, "solve", device=backend.device):
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
+        pushes = _both_ways(pushes_of(folder, config, backend, vectors, samples=items.train))
         texts, left = texts_of(backend, config)
-        bench = _Bench(config, backend, vectors, values, tune, texts, partial(tell, "steer solve"))
-        doses, tuned = _solved(bench, wish)
-        check = dataclasses.replace(bench, items=test)
-        reached = check.moved([doses])
-        kl = bench.kl(doses)
-        rows = _rows(wish, bench, doses, tuned, reached, kl)
+        bench = _Bench(config, backend, pushes, spread_of(found, values), tune, texts, partial(tell, "steer solve"))
+        best = _search(bench, wish)
+        check = dataclasses.replace(bench, items=test).moved([best.doses])
+        rows = _rows(wish, bench, best, check, bench.kl(best.doses))
         store.save_rows(folder, "solved", rows, SolvedRow)
         store.save_info(folder, info("solve", config, backend.info, found, (*items.asked.counts, *left)), "solve")
-    facts = (
-        ("targets", ", ".join(f"{value} {change:+g}" for value, change in wish.targets)),
-        ("KL on neutral texts", round(kl, 4)),
-        ("largest miss of a target", round(max(abs(r.miss) for r in rows if r.role == "target"), 4)),
-        ("items", f"{len(tune.item_ids)} to choose doses, {len(test.item_ids)} untouched"),
-    )
-    return Stage("steer solve", folder, facts, (*items.asked.counts, *left))
+    return Stage("steer solve", folder, _facts(wish, rows), (*items.asked.counts, *left))
+
+
+def _both_ways(pushes: dict[str, Push]) -> dict[str, Push]:
+    """Refuse operations whose doses have no two sides: they take away or set, and cannot push a value up or down."""
+    for push in pushes.values():
+        if push.how.operation.measure == "share":
+            raise InputError(
+                f"{push.how.operation.name} has doses from none to all of one change", where="--operation",
+                expected="an operation that goes either way: add, norm-preserving-add or rotate",
+            )  # fmt: skip
+    return pushes
 
 
 def _halves(items: Tried) -> tuple[Tried, Tried]:
@@ -156,60 +142,39 @@ def _halves(items: Tried) -> tuple[Tried, Tried]:
     return items.only(frozenset(queries[0::2])), items.only(frozenset(queries[1::2]))
 
 
-def _solved(bench: _Bench, wish: Wish) -> tuple[np.ndarray, np.ndarray]:
-    """Return the doses, and what they change on the items they were chosen on."""
-    most = max(abs(s) for s in bench.config.strengths)
+def _search(bench: _Bench, wish: Wish) -> Point:
+    most = max((abs(s) for s in bench.config.strengths), default=0.0)
     if not most > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
-    size = len(bench.values)
-    eye = np.eye(size) * most / 4
-    both = bench.moved([*eye, *-eye])
-    effect = (both.effect[:size] - both.effect[size:]) / (2 * most / 4)
-    wanted, weights = _wanted(bench.values, wish)
-    best: tuple[np.ndarray, np.ndarray] | None = None
-    for shrink in SHRINK:
-        doses, reached = _corrected(bench, effect, wanted, weights, np.full(size, most), shrink)
-        best = (doses, reached)
-        if bench.kl(doses) <= wish.max_kl:
-            return best
-    kl = bench.kl(best[0]) if best else math.nan
-    raise RefusedError(
-        f"KL {kl:.3g} with the smallest doses tried", where="steer solve", expected=f"at most {wish.max_kl:g}",
-        do="ask for less, or allow more with --max-kl",
-    )  # fmt: skip
+    search = Search(tuple(bench.pushes), wish, most, lambda doses: bench.moved([doses]).effect[0], bench.kl)
+    return search.run(bench.first(most))
 
 
-def _corrected(
-    bench: _Bench, effect: np.ndarray, wanted: np.ndarray, weights: np.ndarray, most: np.ndarray, shrink: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Solve, measure, and solve again for what was missed."""
-    aim, doses, reached = wanted.copy(), np.zeros(len(most)), np.zeros(len(wanted))
-    for _ in range(ROUNDS):
-        doses = effects.least_leakage(effect, aim, weights, most=most, shrink=shrink)
-        reached = bench.moved([doses]).effect[0]
-        aim = aim + (wanted - reached)
-    return doses, reached
-
-
-def _wanted(values: Sequence[str], wish: Wish) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
-    targets = dict(wish.targets)
-    weights = [100.0 if v in targets else 1.0 if v in wish.keep else FREE for v in values]
-    return np.array([targets.get(value, 0.0) for value in values]), np.array(weights)
-
-
-def _rows(
-    wish: Wish, bench: _Bench, doses: np.ndarray, tuned: np.ndarray, reached: effects.Matrix, kl: float
-) -> list[SolvedRow]:
+def _rows(wish: Wish, bench: _Bench, best: Point, reached: effects.Matrix, kl: float) -> list[SolvedRow]:
     targets, out = dict(wish.targets), []
-    for i, value in enumerate(bench.values):
-        role = "target" if value in targets else "keep" if value in wish.keep else "free"
+    for i, (value, push) in enumerate(bench.pushes.items()):
+        role = wish.role(value)
         asked = targets.get(value, 0.0 if role == "keep" else math.nan)
-        now = float(reached.effect[0, i])
+        now, low, high = (float(x[0, i]) for x in (reached.effect, reached.low, reached.high))
+        needed = math.ceil(reached.n_items * ((high - low) / 2 / NEAR) ** 2) if math.isfinite(high - low) else math.nan
         out.append(
             SolvedRow(
-                value, role, float(doses[i]), str(bench.vectors[value].site), asked, float(tuned[i]), now,
-                float(reached.low[0, i]), float(reached.high[0, i]), now - asked, kl, reached.n_items,
-                len(bench.items.item_ids),
+                value, role, float(best.doses[i]), str(push.vector.site), asked, float(best.reached[i]), now, low, high,
+                now - asked, kl, reached.n_items, len(bench.items.item_ids), float(needed), float(bench.spread[i]),
+                best.rounds, push.how.operation.name, push.name,
             )
         )  # fmt: skip
     return out
+
+
+def _facts(wish: Wish, rows: Sequence[SolvedRow]) -> tuple[tuple[str, object], ...]:
+    mine = [row for row in rows if row.role == "target"]
+    missed = [f"{r.value} {r.miss:+.3f} ({r.low - r.wanted:+.3f} to {r.high - r.wanted:+.3f})" for r in mine]
+    return (
+        ("targets", ", ".join(f"{value} {change:+g}" for value, change in wish.targets)),
+        ("rounds", f"{rows[0].rounds}, until within {TOLERANCE:g} points on the items doses were chosen on"),
+        ("KL on neutral texts", round(rows[0].kl, 4)),
+        ("misses on untouched items", ", ".join(missed)),
+        ("items", f"{rows[0].n_tuned} to choose doses, {rows[0].n_items} untouched"),
+        (f"untouched items for a miss known to {NEAR:g}", max(row.n_needed for row in mine)),
+    )

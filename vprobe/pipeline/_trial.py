@@ -75,8 +75,18 @@ class Trial:
     labels: Float[np.ndarray, "sample value"]
 
 
-def tried(config: RunConfig, known: Study, found: Sequence[Benchmark], backend: Backend) -> Tried:
+def tried(
+    config: RunConfig, known: Study, found: Sequence[Benchmark], backend: Backend, *, unrecorded: bool = False
+) -> Tried:
     """Choose the items to try vectors on: the test queries of fold 0 of the run's own benchmark, or another's all.
+
+    Args:
+        config: Versions, and most queries.
+        known: What the run recorded.
+        found: The benchmarks.
+        backend: The model.
+        unrecorded: Also take the queries of the run's own benchmark that the run never recorded, where whole queries
+            are held out.
 
     Raises:
         InputError: The run's benchmark together with another.
@@ -90,6 +100,9 @@ def tried(config: RunConfig, known: Study, found: Sequence[Benchmark], backend: 
         )
     train = fold.train if same else np.arange(len(items.item_ids))
     wanted = _held_out_items(items.item_ids, items.groups, fold.test) if same else None
+    if wanted is not None and unrecorded and config.hold_out == "query":
+        seen = {item.group for item in items.benchmark.items}
+        wanted |= {item.id for one in found for item in one.items if item.group not in seen}
     limited = _limited(ask(found, config.steer_versions, items=wanted), config.steer_limit)
     asked = fitting(backend, limited, config.too_long, "steer")
     ids = tuple(dict.fromkeys(prompt.item_id for prompt in asked.prompts))

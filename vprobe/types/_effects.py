@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -14,7 +15,7 @@ class ResponseRow:
         method: Direction method of the vector.
         site: Where it was added.
         positions: Tokens steered.
-        unit: Activation units of strength 1: the median residual norm at the site, or what `--dose` says.
+        unit: Coefficient of strength 1: activation units where the operation adds, else a share or degrees.
         slope: Rating points per unit of strength in the direction of the item's label, mean over the half of the
             items that express the value most.
         low: Lower end of the 95 % BCa interval, whole queries drawn.
@@ -31,6 +32,8 @@ class ResponseRow:
         mean_shift: Slope of the rating itself, whatever the label: yes-bias.
         n_items: Items with a slope.
         n_unscored: Items without one.
+        operation: What is done with the vector.
+        dose: What a strength of 1 is: "residual norm", "degree", or a KL.
     """
 
     value: str
@@ -53,6 +56,8 @@ class ResponseRow:
     mean_shift: float
     n_items: int
     n_unscored: int
+    operation: str = "add"
+    dose: str = "residual norm"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class EffectRow:
         measured: Value whose label the change is regressed on.
         method: Direction method of the vector.
         kind: "marginal": the label alone; "unique": all labels in one regression.
-        effect: Rating points per unit of strength and SD of label within queries.
+        effect: Rating points per unit of strength and SD of label within queries, the SD over the whole benchmark.
         low: Lower end of the 95 % percentile interval, whole queries drawn.
         high: Upper end.
         excess: Effect beyond what the labels' own correlation with the target makes of the effect on the target.
@@ -139,8 +144,8 @@ class SolvedRow:
     Args:
         value: Measured value.
         role: "target", "keep", or "free".
-        strength: Dose of this value's own vector, over the median residual norm at its site.
-        site: Where its vector is added.
+        strength: Dose of this value's own vector, in units of `dose`.
+        site: Where its vector is put in.
         wanted: Change asked for, rating points per SD of label within queries; NaN for a free value.
         tuned: Change on the items the doses were chosen on.
         reached: Change on untouched items.
@@ -150,6 +155,12 @@ class SolvedRow:
         kl: KL(base || steered) of the next token on neutral texts, nats per token, the whole change together.
         n_items: Untouched items.
         n_tuned: Items the doses were chosen on.
+        n_needed: Untouched items at which the 95 % interval of the miss would be .05 points either way; NaN where there
+            is no interval. Doses want to be chosen on as many.
+        spread: SD of the label within queries over all items of the benchmark, which `wanted` counts in; label units.
+        rounds: How often the doses were changed.
+        operation: What is done with the vectors.
+        dose: What a strength of 1 is: "residual norm", "degree", or a KL.
     """
 
     value: str
@@ -165,3 +176,8 @@ class SolvedRow:
     kl: float
     n_items: int
     n_tuned: int
+    n_needed: float = math.nan
+    spread: float = math.nan
+    rounds: int = 0
+    operation: str = "add"
+    dose: str = "residual norm"

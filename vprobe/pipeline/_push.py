@@ -1,0 +1,78 @@
+"""Vectors with how they are put in and what a strength of 1 stands for: one way for every command that steers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from vprobe import effects
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.pipeline._costs import texts_of, unit_of
+from vprobe.pipeline._manner import Manner, manner
+from vprobe.types import Benchmark, Direction, Steering
+
+
+@dataclass(frozen=True)
+class Push:
+    """One value's vector, ready to be put in at any strength.
+
+    Args:
+        vector: The vector.
+        how: What is done with it.
+        unit: A strength of 1, in the operation's own doses.
+        name: What that is, such as "residual norm" or "kl=1".
+    """
+
+    vector: Direction
+    how: Manner
+    unit: float
+    name: str
+
+    def change(self, strength: float) -> tuple[Steering, ...]:
+        """Return the change at a strength; none at 0."""
+        return (self.how.change(self.vector, strength * self.unit),) if strength else ()
+
+    @property
+    def coefficient(self) -> float:
+        """Coefficient of a strength of 1: activation units where the operation adds."""
+        return self.how.operation.coefficient(self.unit, self.vector.unit)
+
+
+def pushes_of(
+    folder: Path,
+    config: RunConfig,
+    backend: Backend,
+    vectors: Mapping[str, Direction],
+    *,
+    samples: Sequence[int] | np.ndarray | None = None,
+) -> dict[str, Push]:
+    """Return how each value is steered, as configured: operation, options, gate, tokens, conflict policy, unit.
+
+    Args:
+        folder: A run with activations and directions.
+        config: What to do, and `dose`.
+        backend: The model; asked for its drift on neutral texts where the unit is a KL.
+        vectors: Vectors by value.
+        samples: Rows of the run that probes and erasers may be fitted on; all when None.
+
+    Raises:
+        InputError: Unknown operation, gate or option, an operation without what it needs, or a KL out of reach.
+    """
+    texts = texts_of(backend, config)[0] if config.dose else None
+    out = {}
+    for value, vector in vectors.items():
+        how = manner(folder, config, vector, samples=samples)
+        out[value] = Push(vector, how, *unit_of(backend, how, vector, config, texts))
+    return out
+
+
+def spread_of(found: Sequence[Benchmark], values: Sequence[str]) -> Float[np.ndarray, " value"]:
+    """Return the SD of each value's label within queries over all items of some benchmarks: the unit of effects."""
+    items = [item for one in found for item in one.items]
+    labels = np.array([[item.loading(value) for value in values] for item in items])
+    return effects.label_spread(labels, tuple(item.group for item in items))
