@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vprobe.damage._budget import ANSWERS, BUDGET, LEVEL, Allowed, Budget, broken, within_budget
 from vprobe.damage._cost import CHANCE, Done, Dose, cost, mean_kl
-from vprobe.damage._equal import EqualDose, equal_damage, target_of
+from vprobe.damage._equal import EqualDose, equal_damage, read_off, target_of
 from vprobe.damage._text import REFUSALS, distinct, refused, refuses, repetition
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "distinct",
     "equal_damage",
     "mean_kl",
+    "read_off",
     "refused",
     "refuses",
     "repetition",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vprobe.errors import InputError
 
@@ -79,6 +80,25 @@ def equal_damage(
         _check(below, above, target, largest)
         c = min(_next(sorted(below), sorted(above), target), largest)
     raise _unreached(f"KL of {found:.3g} nats after {seen} evaluations", target)
+
+
+def read_off(strengths: Sequence[float], kls: Sequence[float], target: float) -> float:
+    """Return the dose at which KL is as wanted, read off between two measured doses on logarithmic scales.
+
+    Args:
+        strengths: Doses of one sign; their sign is that of the answer.
+        kls: Nats per token at each.
+        target: Nats wanted.
+
+    Returns:
+        NaN where the measured doses do not lie on both sides of it: nothing is read off beyond them.
+    """
+    known = sorted((abs(s), kl) for s, kl in zip(strengths, kls, strict=True) if s and kl > 0 and math.isfinite(kl))
+    for (low, at_low), (high, at_high) in pairwise(known):
+        if at_low <= target <= at_high and at_high > at_low:
+            share = math.log(target / at_low) / math.log(at_high / at_low)
+            return math.copysign(low * (high / low) ** share, strengths[0])
+    return math.nan
 
 
 def _next(below: list[tuple[float, float]], above: list[tuple[float, float]], target: float) -> float:

@@ -101,7 +101,8 @@ def _extracted(job: _Job, tell: Tell) -> Stage:
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(job.sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:
-            store.drop(folder, ("probe", "agree", "steer", "matrix", "solve", "damage", "transfer", "personas", "claims", "truth"))
+            stale = ("probe", "agree", "steer", "matrix", "solve", "damage", "transfer", "personas", "claims", "truth")
+            store.drop(folder, stale)
             store.save_items(folder, join(job.found))
         store.save_info(folder, info("extract", config, backend.info, job.found, job.counts), "extract")
     facts = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
-from vprobe.types import Agreement, BaselineRow, ClaimRow, ModelInfo
+from vprobe.types import Agreement, BaselineRow, ClaimRow, ModelInfo, TransferRow
 from vprobe.values import SCHWARTZ
 
 
@@ -29,12 +29,13 @@ class Climbed:
     climbs: tuple[Climb, ...]
 
 
-def climb(folders: Sequence[Path], *, alpha: float = 0.05) -> tuple[Climbed, ...]:
+def climb(folders: Sequence[Path], *, alpha: float = 0.05, method: str = "") -> tuple[Climbed, ...]:
     """Return how far each run's values climb on the claim ladder; runs of other families replicate each other.
 
     Args:
         folders: Runs; those that were not probed are left out.
         alpha: Level of rows that carry a p of their own.
+        method: Direction method whose probes are looked at; the first of each run when empty or not there.
 
     Raises:
         StoreError: A folder is no run.
@@ -42,15 +43,16 @@ def climb(folders: Sequence[Path], *, alpha: float = 0.05) -> tuple[Climbed, ...
     known = {folder: _rows(folder) for folder in folders}
     out = []
     for folder, rows in known.items():
-        method = next((row.method for row in rows if _read(row)), "")
-        if not method:
+        methods = [row.method for row in rows if _read(row)]
+        if not methods:
             continue
+        chosen = method if method in methods else methods[0]
         values = [v for v in dict.fromkeys(row.value for row in rows if _read(row)) if v in SCHWARTZ] or [
             v for v in dict.fromkeys(row.value for row in rows if _read(row))
         ]
         others = [(one, found) for one, found in known.items() if _elsewhere(folder, one)]
-        evidence = [_evidence(folder, rows, value, method, others, alpha) for value in values]
-        out.append(Climbed(folder, method, ladder(evidence, alpha=alpha)))
+        evidence = [_evidence(folder, rows, value, chosen, others, alpha) for value in values]
+        out.append(Climbed(folder, chosen, ladder(evidence, alpha=alpha)))
     return tuple(out)
 
 
@@ -89,10 +91,16 @@ def _evidence(
 
 
 def _instruments(folder: Path, value: str) -> tuple[tuple[str, float], ...]:
-    """Return the instruments a value's direction was never fitted on, each with its family-wise p there."""
+    """Return the instruments a value's direction was never fitted on, each with its p there: read, and steered.
+
+    Steering counts where it goes as predicted and beyond its null vectors; its p is 1 elsewhere.
+    """
     rows = store.load_rows(folder, "agreement_across", Agreement) if store.has(folder, "agreement_across") else ()
     mine = [row for row in rows if row.level == TRANSFER and row.value == value and math.isfinite(row.p_family)]
-    return tuple((row.comparison.rpartition("rating ")[2], row.p_family) for row in mine)
+    read = tuple((row.comparison.rpartition("rating ")[2], row.p_family) for row in mine)
+    moved = store.load_rows(folder, "transfer", TransferRow) if store.has(folder, "transfer") else ()
+    steered = [row for row in moved if row.value == value and row.predicted and row.kind]
+    return (*read, *((f"{row.instrument}, steered", row.p if row.shown else 1.0) for row in steered))
 
 
 def _beside(folder: Path, baseline: str, value: str, method: str) -> BaselineRow | None:

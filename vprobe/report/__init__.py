@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from vprobe.report.page import write
+from vprobe.report.vector_card import write_card
 
-__all__ = ["write"]
+__all__ = ["write", "write_card"]

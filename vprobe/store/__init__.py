@@ -65,6 +65,7 @@ OF_STAGE = (
     ("imported", ("imported",)),
     ("imported_damage", ("imported_damage",)),
     ("damage", ("damage",)),
+    ("transfer", ("transfer",)),
     ("steer", ("steering", "nulls", "prompted", "prompted_items")),
     ("audit", ("audits", "audit_items")),
     ("personas", ("conditions",)),

@@ -1,0 +1,142 @@
+"""`vprobe steer transfer` and `steer card`: what a vector does to unused instruments, and all that is known of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show
+
+RunFolder = Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)]
+
+
+def transfer(
+    model: o.Model = None,
+    run: RunFolder = None,
+    values: o.SteerValues = None,
+    instruments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instruments",
+            help="Instruments to ask; those directions were fitted on are left out. All that vprobe has when left out.",
+            show_default=False,
+        ),
+    ] = None,
+    strengths: o.Strengths = None,
+    dose: o.Dose = None,
+    versions: o.SteerVersions = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
+    limit: o.SteerLimit = None,
+    null_draws: o.NullDraws = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Measure what a value's vector does to instruments that had no part in fitting it, beside shuffled labels."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    config = o.resolve(
+        pipeline.as_steered(folder),
+        fields={
+            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
+            "strengths": o.numbers(strengths, where="--strengths"), "steer_versions": o.split(versions),
+            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_operation": operation,
+            "steer_options": option, "steer_gate": gate, "steer_limit": limit, "null_draws": null_draws,
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        },
+    )  # fmt: skip
+    names = o.split(instruments) or pipeline.INSTRUMENTS
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.steer_transfer(folder, config, instruments=names, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        _transfers(folder)
+
+
+def card(
+    run: RunFolder = None,
+    values: o.SteerValues = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the cards; `cards` in the run when left out.", show_default=False),
+    ] = None,
+    make: Annotated[
+        bool, typer.Option("--make", help="First measure what is missing: sweep, matrix, damage, transfer, claims.")
+    ] = False,
+    model: o.Model = None,
+    strengths: o.Strengths = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    limit: o.SteerLimit = None,
+    null_draws: o.NullDraws = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Write what a run shows of each value's vector: card.md, card.json, figures and the vector itself."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    if make:
+        o.need(model, "--model")
+    config = o.resolve(
+        pipeline.as_steered(folder),
+        fields={
+            "model": model, "steer_value": o.split(values), "strengths": o.numbers(strengths, where="--strengths"),
+            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_limit": limit,
+            "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
+            "batch_tokens": batch_tokens, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        },
+    )  # fmt: skip
+    names = pipeline.card_values(folder, config)
+    with show.progress(quiet=bool(as_json)) as tell:
+        made = pipeline.make_missing(folder, config, values=names, tell=tell) if make else ()
+    stage = pipeline.write_cards(folder, config, values=names, out=out)
+    if made:
+        stage = dataclasses.replace(stage, facts=(("made first", ", ".join(made)), *stage.facts))
+    show.stage(stage, as_json=as_json)
+
+
+def _transfers(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import TransferRow
+
+    number = show.number
+    rows = store.load_rows(folder, "transfer", TransferRow)
+    heads = ("value", "instrument", "measure", "predicted", "half change", "95 % interval", "p", "null 95 %", "null p",
+             "n", "shown")  # fmt: skip
+    show.table("transfer: half the change from one outermost dose to the other", heads, [
+        (values.title(r.value), r.instrument, f"{r.measure} ({r.unit})", {1: "up", -1: "down"}.get(r.predicted, "none"),
+         number(r.estimate, 3), f"{number(r.low, 3)} .. {number(r.high, 3)}", number(r.p, 4),
+         f"{number(r.null_low, 3)} .. {number(r.null_high, 3)}", number(r.null_p, 3), str(r.n),
+         "yes" if r.shown else "no")
+        for r in rows if not math.isnan(r.estimate)
+    ], left=3)  # fmt: skip
+    for r in rows:
+        if r.note:
+            show.line(f"  {values.title(r.value)} on {r.instrument}: {r.note}")

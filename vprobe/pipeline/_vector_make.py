@@ -1,0 +1,74 @@
+"""`steer card --make`: whatever a card lacks and vprobe can measure is measured first, all values in one go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vprobe import store
+from vprobe.backends import Backend
+from vprobe.config import RunConfig
+from vprobe.pipeline._claims import claims
+from vprobe.pipeline._common import Tell, load_backend, quiet
+from vprobe.pipeline._damage import steer_damage
+from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._matrix import steer_matrix
+from vprobe.pipeline._steer import steer_sweep
+from vprobe.pipeline._transfer import steer_transfer
+from vprobe.pipeline._vector_card import vector_card
+
+Maker = Callable[..., Any]
+MAKERS: tuple[tuple[str, Maker], ...] = (
+    ("steering", steer_sweep),
+    ("dose_response", steer_matrix),
+    ("damage", steer_damage),
+    ("transfer", steer_transfer),
+)
+"""Table a stage makes, and the stage, in the order they are made."""
+
+
+def make_missing(
+    folder: Path, config: RunConfig, *, values: Sequence[str], backend: Backend | None = None, tell: Tell = quiet
+) -> tuple[str, ...]:
+    """Measure what the cards of some values lack; rows of other values that a table holds are made again with them.
+
+    Args:
+        folder: A run with activations and directions.
+        config: Model, benchmark, method, site, tokens, doses and draws.
+        values: Values the cards are for.
+        backend: A model already loaded.
+        tell: Called with (stage, done, total).
+
+    Returns:
+        Tables that were made.
+
+    Raises:
+        VprobeError: Whatever a stage refuses; what was made before it is kept.
+    """
+    made = []
+    for table, maker in MAKERS:
+        if not any(_lacks(folder, config, value, table) for value in values):
+            continue
+        backend = backend or load_backend(config)
+        wanted = ("all",) if table == "dose_response" else _with_those_there(folder, table, values)
+        maker(folder, dataclasses.replace(config, steer_value=wanted), backend=backend, tell=tell)
+        made.append(table)
+    if made and store.has(folder, "agreement"):
+        level = as_probed(folder, config).changed({"steer_method": config.steer_method, "seed": config.seed})
+        claims(folder, dataclasses.replace(level, steer_site=config.steer_site, alpha=config.alpha,
+                                           claim_draws=config.claim_draws), tell=tell)  # fmt: skip
+        made.append("claims")
+    return tuple(made)
+
+
+def _lacks(folder: Path, config: RunConfig, value: str, table: str) -> bool:
+    told = [one for part in vector_card(folder, config, value=value).parts for one in part.missing]
+    return any(one.startswith(f"{table}: ") for one in told)
+
+
+def _with_those_there(folder: Path, table: str, values: Sequence[str]) -> tuple[str, ...]:
+    there = dict(store.records())[table]
+    rows = store.load_rows(folder, table, there) if store.has(folder, table) else ()
+    return tuple(dict.fromkeys((*values, *(row.value for row in rows))))
