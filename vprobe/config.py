@@ -64,6 +64,9 @@ class RunConfig:
     )
     steer_method: str = _opt("mean-difference", "Direction method used for steering.")
     steer_site: str = _opt("", "Site to steer, such as resid_post.3; empty is the one inner folds picked most often.")
+    steer_vector: str = _opt(
+        "", "File whose direction is steered with in place of the run's own: any format of `vprobe vectors`."
+    )
     steer_positions: str = _opt(
         "all", "Tokens steered: all, prompt, response, after_prompt, last_prompt, option_span, from:K."
     )
@@ -94,7 +97,9 @@ class RunConfig:
     steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
     null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
     null_arms: tuple[str, ...] = _opt(
-        ("shuffled", "random"), "Kinds of null vectors: shuffled (labels), random (covariance-matched)."
+        ("shuffled", "random"),
+        "Kinds of null vectors: shuffled (labels), random (covariance-matched), isotropic, orthogonal (to all values' "
+        "vectors), other (values' vectors), acquiescence (what goes with high ratings), or all.",
     )
     personas: int = _opt(0, "Persona system prompts under which the model is read and asked; 0 is none.")
     persona_limit: int = _opt(12, "Queries rated under every persona; 0 is all.")

@@ -20,6 +20,7 @@ def damage(
     limit: o.DamageLimit = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
+    vector: o.SteerVector = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
     option: o.SteerOptions = None,
@@ -41,6 +42,7 @@ def damage(
         fields={
             "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose, "damage_limit": limit,
             "strengths": o.numbers(strengths, where="--strengths"), "steer_method": method, "steer_site": site,
+            "steer_vector": vector,
             "steer_positions": on, "steer_operation": operation, "steer_options": option, "steer_gate": gate,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
             "seed": seed, "trust_remote_code": trust_remote_code,
@@ -50,16 +52,16 @@ def damage(
         stage = pipeline.steer_damage(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        costs(folder)
+        costs(folder, of="imported_damage" if config.steer_vector else "damage")
 
 
-def costs(folder: Path) -> None:
+def costs(folder: Path, *, of: str = "damage") -> None:
     """Print what every dose of a run costs."""
     from vprobe import store, values
     from vprobe.types import DamageRow
 
     number = show.number
-    rows = store.load_rows(folder, "damage", DamageRow)
+    rows = store.load_rows(folder, of, DamageRow)
     heads = ("value", "strength", "size", "KL", "95 % interval", "perplexity", "accuracy", "90 % of change", "same p",
              "option mass", "limits")  # fmt: skip
     show.table("on neutral text and questions; perplexity and option mass: steered over base", heads, [

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vprobe.cli import audits, show
 from vprobe.cli import options as o
-from vprobe.cli import show
 
 steer_group = typer.Typer(help="Steer a model along a value's direction.", invoke_without_command=True)
 
@@ -122,9 +122,15 @@ def steer(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length limit of an answer.")] = 60,
     temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    stream: Annotated[bool, typer.Option("--stream", help="Print answers while they are written.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Also write the answers as a page, token by token.", show_default=False),
+    ] = None,
     dose: o.Dose = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
+    vector: o.SteerVector = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
     option: o.SteerOptions = None,
@@ -138,26 +144,35 @@ def steer(
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
 ) -> None:
-    """Generate with and without steering, side by side. `steer sweep` measures a dose-response."""
+    """Generate with and without steering, side by side, token by token. `steer sweep` measures a dose-response."""
     if context.invoked_subcommand:
         return
     from vprobe import pipeline
+    from vprobe.cli import spoken
 
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "steer_method": method, "steer_site": site, "steer_positions": on,
-            "dose": dose,
+            "dose": dose, "steer_vector": vector,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "seed": seed,
             "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    if not vector:
+        o.need(value and str(run or ""), "--value and --run, or --vector")
     pairs = pipeline.steer_text(
-        folder, config, value=o.need(value, "--value"), strength=strength, prompts_of=prompt,
-        max_new_tokens=max_new_tokens, temperature=temperature,
+        run, config, value=value or "", strength=strength, prompts_of=prompt, max_new_tokens=max_new_tokens,
+        temperature=temperature, said=spoken.stream() if stream and not as_json else None,
     )  # fmt: skip
-    show.side_by_side(pairs, as_json=as_json)
+    if stream and not as_json:
+        show.line("\n")
+    spoken.side_by_side(pairs, as_json=as_json)
+    if html:
+        from vprobe.report import spoken as paper
+
+        paper.write(html, pairs, model=Path(config.model).name)
+        show.note(f"page: {html}")
 
 
 @steer_group.command("sweep")
@@ -177,6 +192,7 @@ def sweep(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     limit: o.SteerLimit = None,
+    null_arms: o.NullArms = None,
     null_draws: o.NullDraws = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
@@ -189,7 +205,7 @@ def sweep(
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
 ) -> None:
-    """Measure what each dose does to the ratings of held-out queries, beside shuffled-label and random vectors."""
+    """Measure what each dose does to the ratings of held-out queries, beside null vectors and prompts that ask."""
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
@@ -200,8 +216,8 @@ def sweep(
             "steer_versions": o.split(versions), "steer_method": method, "steer_site": site,
             "steer_vector": vector, "steer_positions": on,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate,
-            "steer_limit": limit, "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype,
-            "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
+            "steer_limit": limit, "null_draws": null_draws, "null_arms": o.split(null_arms),
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
             "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
@@ -210,3 +226,5 @@ def sweep(
     show.stage(stage, as_json=as_json)
     if not as_json:
         show.doses(folder, of="imported" if config.steer_vector else "steering")
+        if not config.steer_vector:
+            audits.beside(folder)

@@ -243,17 +243,3 @@ def rungs(folder: Path, climbed: Sequence[Any]) -> list[dict[str, Any]]:
     import dataclasses
 
     return [dataclasses.asdict(one) for found in climbed if found.folder == folder for one in found.climbs]
-
-
-def side_by_side(pairs: Sequence[Any], *, as_json: bool | None) -> None:
-    """Print base and steered answers beside each other."""
-    if as_json:
-        import dataclasses
-
-        print_json([dataclasses.asdict(pair) for pair in pairs])
-        return
-    for pair in pairs:
-        line(f"prompt:  {pair.prompt}")
-        line(f"base:    {pair.base.strip()}")
-        line(f"steered: {pair.steered.strip()}   ({pair.value}, strength {pair.strength:+g} at {pair.site})")
-        line()

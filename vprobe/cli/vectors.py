@@ -11,23 +11,43 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show
 
-group = typer.Typer(help="Directions as files: safetensors, GGUF control vectors (llama.cpp, repeng).")
-Form = Annotated[str, typer.Option("--format", help="safetensors or gguf; the file's suffix decides when left out.")]
+group = typer.Typer(help="Directions as files of other tools: safetensors, GGUF control vectors, files of torch.")
+File = Annotated[Path, typer.Argument(metavar="FILE", help="File of directions.", show_default=False)]
+Target = Annotated[Path, typer.Option("--out", "-o", help="File to write.", show_default=False)]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="safetensors, gguf (llama.cpp, repeng), steering-vectors, persona-vectors or caa; the file's suffix and "
+        "what is in it decide when left out.",
+    ),
+]
+Strength = Annotated[
+    float,
+    typer.Option(
+        "--strength", help="Files but safetensors hold vectors of this length, in median residual norms where known."
+    ),
+]
+Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Write a format that its own tool unpickles.")]
+Place = Annotated[str, typer.Option("--site", help="The one wanted, or where a vector acts whose file does not say.")]
+For = Annotated[
+    Path | None,
+    typer.Option("--run", help="Run of the model it is for: width and layers are checked.", show_default=False),
+]
 
 
 @group.command("export")
 def export(
     value: Annotated[str, typer.Option("--value", help="Value whose direction is written.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.", show_default=False)],
+    out: Target,
     run: o.RunOption,
     site: Annotated[
         list[str] | None, typer.Option("--site", help="Sites; the one picked most often when left out.")
     ] = None,
     method: o.SteerMethod = None,
-    strength: Annotated[
-        float, typer.Option("--strength", help="GGUF: vectors are written at strength x median residual norm.")
-    ] = 1.0,
+    strength: Strength = 1.0,
     form: Form = "",
+    allow_pickle: Pickle = False,
 ) -> None:
     """Write a value's direction to a file for other tools, with the fingerprint of its model."""
     from vprobe import exports, pipeline, store
@@ -35,20 +55,43 @@ def export(
     config = o.resolve(fields={"steer_method": method})
     found = [pipeline.direction(run, value, site=one, method=config.steer_method) for one in o.split(site) or [""]]
     info = store.load_info(run).model
-    path = exports.write(out, found, form=form, strength=strength, family=info.family if info else "")
+    family, depth = (info.family, info.n_layers) if info else ("", 0)
+    path = exports.write(
+        out, found, form=form, strength=strength, family=family, n_layers=depth, allow_pickle=allow_pickle
+    )
     show.line(f"{path}: {found[0].value} at {', '.join(str(one.site) for one in found)}")
 
 
-@group.command("show")
-def shown(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of directions.", show_default=False)],
+@group.command("convert")
+def convert(
+    file: File,
+    out: Target,
+    site: Place = "",
+    value: Annotated[str, typer.Option("--value", help="What it points to, where the file does not say.")] = "",
+    run: For = None,
+    strength: Strength = 1.0,
     form: Form = "",
-    as_json: o.AsJson = None,
+    to: Annotated[str, typer.Option("--to", help="Format of the file written; its suffix decides if empty.")] = "",
+    allow_pickle: Pickle = False,
 ) -> None:
-    """Show what a file of directions holds, ours or another tool's."""
-    from vprobe import exports
+    """Read directions of any format and write them in another; what is not known of them stays not known."""
+    from vprobe import exports, pipeline, store
 
-    found = exports.read(file, form=form)
+    info = store.load_info(run).model if run else None
+    found = pipeline.import_vectors(file, value=value, site=site, form=form, model=info)
+    family, depth = (info.family, info.n_layers) if info else ("", 0)
+    path = exports.write(
+        out, found, form=to, strength=strength, family=family, n_layers=depth, allow_pickle=allow_pickle
+    )
+    show.line(f"{path}: {found[0].value or 'value not known'} at {', '.join(str(one.site) for one in found)}")
+
+
+@group.command("show")
+def shown(file: File, site: Place = "", run: For = None, form: Form = "", as_json: o.AsJson = None) -> None:
+    """Show what a file of directions holds, ours or another tool's."""
+    from vprobe import pipeline, store
+
+    found = pipeline.import_vectors(file, site=site, form=form, model=store.load_info(run).model if run else None)
     if as_json:
         show.print_json([
             {"site": str(one.site), "value": one.value, "method": one.method, "unit": one.unit, "model": one.model,

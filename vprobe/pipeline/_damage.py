@@ -16,6 +16,7 @@ from vprobe.damage import Dose
 from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._costs import Material, done, drift, material, unit_of
+from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._manner import manner
 from vprobe.pipeline._read import Asked
@@ -53,16 +54,18 @@ def steer_damage(folder: Path, config: RunConfig, *, backend: Backend | None = N
     if not any(config.strengths):
         raise InputError("no dose but 0", where="--strengths", expected="at least one other number")
     damage.target_of(config.dose)  # says what is wrong with it before a model is loaded
+    told = about(config, values[0], store.load_info(folder).model)
+    stage = "imported_damage" if config.steer_vector else "damage"
     backend = backend or load_backend(config)
-    with store.timed(folder, "damage", device=backend.device):
+    with store.timed(folder, stage, device=backend.device):
         what = material(backend, config)
         on = _held_out(known)
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), on)
         planned = [one for value in values for one in _plan(folder, config, backend, vectors[value], on.train, what)]
         rows = _rows(backend, config, planned, what, tell)
-        store.save_rows(folder, "damage", rows, DamageRow)
-        store.save_info(folder, info("damage", config, backend.info, (), what.counts), "damage")
-    return Stage("damage", folder, _facts(rows, what), what.counts)
+        store.save_rows(folder, stage, rows, DamageRow)
+        store.save_info(folder, info("damage", config, backend.info, (), what.counts, told), stage)
+    return Stage("damage", folder, (*_facts(rows, what), *told), what.counts)
 
 
 def _held_out(known: Study) -> Tried:

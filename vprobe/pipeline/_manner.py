@@ -160,8 +160,12 @@ class _Parts:
 
     @property
     def probe(self) -> Probe:
-        """The direction's score as a probability that the label is above 0, calibrated on held-out scores."""
+        """The direction's score as a probability that the label is above 0, calibrated on scores not fitted."""
         x, y, groups = self._labelled
+        if self.config.steer_vector:
+            label = y[:, self._column]
+            known = np.isfinite(label)
+            return steering.calibrate(self.target, self.target.score(x[known]), label[known] > 0)
         k = min(self.config.folds, len(set(groups)))
         folds = splits.by_group(groups, k=k, seed=self.config.seed)
         scores = directions.held_out(x, y, groups, folds, method=self.config.steer_method, seed=self.config.seed)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
+from vprobe.types._audits import AuditRow, ChangeRow, NullRow, PromptRow
 from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
+from vprobe.types._causal import AblationRow
 from vprobe.types._damage import DamageRow
 from vprobe.types._effects import EffectRow, ResponseRow, SolvedRow, SpecificityRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, ModelSize, Site, plain_address
@@ -27,6 +29,7 @@ from vprobe.types._rows import (
     TruthRow,
 )
 from vprobe.types._seen import Seen
+from vprobe.types._spoken import Piece, SideBySide
 from vprobe.types._steering import (
     CONFLICTS,
     MEASURES,
@@ -40,6 +43,8 @@ from vprobe.types._steering import (
     per_row,
 )
 from vprobe.types._texts import POSITIONS, Answers, Generation, Mark, Message, Prompt, Response, Span, Tokens
+from vprobe.types._transfer import TransferRow
+from vprobe.types._vector_card import CardFact, CardPart, CardTable, VectorCard
 
 __all__ = [
     "CONFLICTS",
@@ -48,12 +53,18 @@ __all__ = [
     "POINTS",
     "POSITIONS",
     "STEER_POSITIONS",
+    "AblationRow",
     "Activations",
     "Agreement",
     "AnswerTable",
     "Answers",
+    "AuditRow",
     "BaselineRow",
     "Benchmark",
+    "CardFact",
+    "CardPart",
+    "CardTable",
+    "ChangeRow",
     "ClaimRow",
     "ConditionRow",
     "Count",
@@ -76,12 +87,15 @@ __all__ = [
     "MethodRow",
     "ModelInfo",
     "ModelSize",
+    "NullRow",
     "Operation",
     "Option",
     "PatternRow",
+    "Piece",
     "Probe",
     "ProfileRow",
     "Prompt",
+    "PromptRow",
     "Reliability",
     "Response",
     "ResponseRow",
@@ -91,6 +105,7 @@ __all__ = [
     "Scores",
     "SearchRow",
     "Seen",
+    "SideBySide",
     "Site",
     "SiteNorm",
     "SitePick",
@@ -102,8 +117,10 @@ __all__ = [
     "Template",
     "Tokens",
     "TraitPairRow",
+    "TransferRow",
     "TruthRow",
     "ValidityRow",
+    "VectorCard",
     "from_token",
     "frozen_array",
     "per_row",
