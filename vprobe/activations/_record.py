@@ -37,7 +37,7 @@ def record(
     rank: Rank = ALONE,
     settings: Sequence[tuple[str, str]] = (),
     seal: bool = True,
-) -> bool:
+) -> None:
     """Read a model's activations into a run folder; a stopped reading goes on where it stopped, with the same bytes.
 
     Several ranks may record into one folder: each takes batches of the same plan, none waits for another.
@@ -55,9 +55,6 @@ def record(
         rank: Which of several processes this is.
         settings: (name, value) pairs that all ranks must share.
         seal: Note the hash of every file; with several ranks for the one that closes the store.
-
-    Returns:
-        True when every batch is in the journal, whoever computed it.
 
     Raises:
         InputError: An unknown position, or a prompt that has no such stretch.
@@ -81,11 +78,8 @@ def record(
             done += sum(len(tokens.ids) for tokens in rows)
             _tell(progress, done, total)
         behind.wait()
-        writer.sync()
-        whole = not writer.pending
         if seal:
             writer.finish()
-    return whole
 
 
 def read_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from vprobe.cli import (
     across,
     agreed,
+    audits,
+    cards,
     checking,
     conformance,
     damage,
@@ -40,13 +43,23 @@ def _version(asked: bool | None) -> None:
         raise typer.Exit
 
 
+DIVIDED = ("extract", "rate")
+"""Commands whose work several ranks divide; of any other, rank 0 does the work and the others leave."""
+
+
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool | None, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = None,
 ) -> None:
     """Find where a language model represents human values, and test whether that agrees with what it does."""
+    from vprobe import ranks
+
+    whole_model = any(word.startswith("--tp-plan") for word in sys.argv)  # then every rank holds a part of the model
+    if ranks.find().index > 0 and context.invoked_subcommand not in DIVIDED and not whole_model:
+        raise typer.Exit
 
 
 app.command()(study.demo)
@@ -62,6 +75,9 @@ app.command()(study.probe)
 model.steer_group.command("matrix")(effects.matrix)
 model.steer_group.command("solve")(effects.solve)
 model.steer_group.command("damage")(damage.damage)
+model.steer_group.command("audit")(audits.audit)
+model.steer_group.command("transfer")(cards.transfer)
+model.steer_group.command("card")(cards.card)
 app.add_typer(model.steer_group, name="steer")
 app.add_typer(vectors.group, name="vectors")
 app.command()(study.agree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -79,8 +80,8 @@ def share(
     *,
     tell: Tell,
     rank: Rank,
-) -> bool:
-    """Record one rank's part of these readings; True when they are whole, so that `record` has only to seal them.
+) -> None:
+    """Record one rank's part of these readings; `record` seals them when all parts are done.
 
     Args:
         folder: The run.
@@ -92,17 +93,12 @@ def share(
         tell: Called with (stage, done, total).
         rank: Which of several processes this is.
     """
-    whole = True
     if LAYER_0 not in sites and LAYER_0.point in backend.points and not there(folder / FOLDER / EMBED):
-        whole = _part(folder / FOLDER / EMBED, config, backend, kept, tokens, (LAYER_0,), tell, rank, seal=False)
+        _part(folder / FOLDER / EMBED, config, backend, kept, tokens, (LAYER_0,), tell, rank, seal=False)
     place = folder / FOLDER / UNTRAINED
     if config.untrained and not there(place):
-        try:
-            other = _untrained(config, rank)
-        except ModelError:  # said by the rank that closes the store
-            return whole
-        whole = _part(place, config, other, kept, tokens, sites, tell, rank, seal=False) and whole
-    return whole
+        with contextlib.suppress(ModelError):  # said by the rank that closes the store
+            _part(place, config, _untrained(config, rank), kept, tokens, sites, tell, rank, seal=False)
 
 
 def places(folder: Path) -> tuple[Path, ...]:
@@ -192,8 +188,8 @@ def _part(
     rank: Rank,
     *,
     seal: bool,
-) -> bool:
-    return activations.record(
+) -> None:
+    activations.record(
         backend, kept, tokens, sites=sites, positions=config.positions, folder=place,
         batch_tokens=config.batch_tokens or None, progress=partial(tell, f"extract, {place.name}"),
         rank=rank, settings=shared(config, "extract"), seal=seal,

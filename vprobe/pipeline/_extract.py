@@ -55,10 +55,11 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
     job = _Job(config, backend, found, kept, tokens, sites, (*own, *fit.counts), rank)
     if rank.alone:
         return _extracted(job, tell)
-    parts = [_record(job, tell, seal=False)]
-    parts.append(beside.share(folder, config, backend, kept, tokens, sites, tell=tell, rank=rank))
-    if all(parts):
-        with store.closing(folder, beside.places(folder)) as mine:
+    _record(job, tell, seal=False)
+    beside.share(folder, config, backend, kept, tokens, sites, tell=tell, rank=rank)
+    places = beside.places(folder)
+    if all(store.recorded(place) for place in (folder, *places)):  # asked last: the rank that ends last sees all done
+        with store.closing(folder, places) as mine:
             if mine:
                 return _extracted(job, tell)
     return partly("extract", folder, rank)
@@ -78,9 +79,9 @@ class _Job:
     rank: Rank
 
 
-def _record(job: _Job, tell: Tell, *, seal: bool) -> bool:
+def _record(job: _Job, tell: Tell, *, seal: bool) -> None:
     config = job.config
-    return activations.record(
+    activations.record(
         job.backend, job.kept, job.tokens, sites=job.sites, positions=config.positions, folder=Path(config.out),
         batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"), rank=job.rank,
         settings=shared(config, "extract"), seal=seal,

@@ -67,6 +67,19 @@ def recording(folder: Path) -> Recording:
     )
 
 
+def recorded(folder: Path) -> bool:
+    """Tell whether every batch of a recording is in its journal, sealed or not; True where nothing is recorded.
+
+    Args:
+        folder: A run folder, or one that is still to be made.
+
+    Raises:
+        StoreError: The journal is damaged.
+    """
+    path = folder / "activations" / JOURNAL
+    return not path.parent.is_dir() or Journal.read(path).finished
+
+
 def has_activations(folder: Path) -> bool:
     """Tell whether a run's activations are recorded to the end and sealed."""
     path = folder / "activations" / JOURNAL
