@@ -35,7 +35,7 @@ class Eraser:
 
 GIVEN = Given(
     probe=Probe(direction(3), 2.0, -0.5), eraser=Eraser(), second=direction(4), probability=0.9, target=1.5, low=-0.5,
-    high=0.8, angle=30.0, heads=(1, 3), head_count=HEADS, width=WIDTH,
+    high=0.8, angle=30.0, heads=(1, 3), head_count=HEADS, width=WIDTH, source=np.linspace(-2.0, 3.0, WIDTH),
 )  # fmt: skip
 X = RNG.standard_normal((3, 5, WIDTH)).astype(np.float32)
 V = direction().vector[None]
@@ -168,6 +168,16 @@ def test_erasing_is_the_affine_map() -> None:
         return x - sum((r @ (x - Eraser.midpoint)) * w for r, w in zip(Eraser.read, Eraser.written, strict=True))
 
     check("leace", 1.0, rule)
+
+
+def test_an_interchange_takes_one_coordinate_over_and_a_patch_all_of_them() -> None:
+    there = GIVEN.source
+    got = moved("interchange", X, 1.0)
+    np.testing.assert_allclose(got @ v, there @ v, atol=1e-5)
+    np.testing.assert_allclose(got - (got @ v)[..., None] * v, X - (X @ v)[..., None] * v, atol=1e-5)
+    check("interchange", 0.25, lambda x: x + 0.25 * (there @ v - x @ v) * v)
+    np.testing.assert_allclose(moved("patch", X, 1.0), np.broadcast_to(there, X.shape), rtol=1e-6)
+    check("patch", 0.25, lambda x: 0.75 * x + 0.25 * there)
 
 
 @pytest.mark.parametrize("below", [False, True])
@@ -349,7 +359,7 @@ def test_changes_are_shared_or_one_list_per_row() -> None:
 
 
 def test_doses_count_in_the_operations_measure() -> None:
-    given = {"shuffled": [], "random": [], "strengths": (-1.0, 2.0), "unit": 5.0, "positions": "all"}
+    given = {"nulls": [], "strengths": (-1.0, 2.0), "unit": 5.0, "positions": "all"}
     adds = steering.doses(direction(), **given, operation=made("add"))
     assert [d.steering[0].coefficient for d in adds if d.steering] == [-5.0, 10.0]
     turns = steering.doses(direction(), **given, operation=made("rotate"))

@@ -117,6 +117,43 @@ def matched_directions(
     return _unit(weights @ stats.centre(np.asarray(x, dtype=np.float64), groups))
 
 
+def cleared(
+    vectors: Float[np.ndarray, "draw d_model"], of: Float[np.ndarray, "value d_model"]
+) -> Float[np.ndarray, "draw d_model"]:
+    """Return unit vectors with everything along some others taken out; NaN where nothing is left.
+
+    Args:
+        vectors: What is cleared.
+        of: What it is cleared of; rows that do not exist (NaN) are left out.
+    """
+    known = np.asarray(of, dtype=np.float64)[np.isfinite(of).all(axis=1)]
+    _, size, axes = np.linalg.svd(known, full_matrices=False)
+    basis = axes[size > stats.ROUND_OFF**0.5 * size.max(initial=0.0)]
+    rest = vectors - (vectors @ basis.T) @ basis
+    left = np.linalg.norm(rest, axis=1, keepdims=True) > stats.ROUND_OFF**0.5 * np.linalg.norm(
+        vectors, axis=1, keepdims=True
+    )
+    return _unit(np.where(left, rest, 0.0))
+
+
+def agreement_direction(
+    x: Float[np.ndarray, "item d_model"], ratings: Float[np.ndarray, " item"]
+) -> Float[np.ndarray, " d_model"]:
+    """Return the unit covariance of activations with ratings, whatever the labels: agreeing in general, acquiescence.
+
+    Args:
+        x: Activations where the answer begins, one row per item.
+        ratings: The model's ratings; items without one drop out.
+
+    Returns:
+        A direction towards higher ratings; NaN when all ratings are alike.
+    """
+    known = np.isfinite(ratings)
+    cx = x[known] - x[known].mean(axis=0) if known.any() else x[known]
+    r = ratings[known] - ratings[known].mean() if known.any() else ratings[known]
+    return _unit((r @ cx)[None])[0]
+
+
 def text_features(texts: Sequence[str]) -> Float[np.ndarray, "sample feature"]:
     """Count words and word pairs, weighted by how rare they are: what a probe can do without any model.
 

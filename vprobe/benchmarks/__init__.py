@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vprobe import registry
+from vprobe.benchmarks._asks import Ask, asks
 from vprobe.benchmarks._cache import DataEntry, cache_folder, get, listing, require
 from vprobe.benchmarks._canaries import Canaries, canaries
 from vprobe.benchmarks._demographics import Demographic, demographics
@@ -14,12 +15,14 @@ from vprobe.errors import InputError
 from vprobe.types import Benchmark
 
 __all__ = [
+    "Ask",
     "Canaries",
     "DataEntry",
     "Demographic",
     "Neutral",
     "Persona",
     "Stem",
+    "asks",
     "cache_folder",
     "canaries",
     "demographics",

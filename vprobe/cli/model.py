@@ -217,7 +217,8 @@ def sweep(
             "steer_vector": vector, "steer_positions": on,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate,
             "steer_limit": limit, "null_draws": null_draws, "null_arms": o.split(null_arms),
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device,
+            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
             "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+from vprobe.effects._ablation import Ablation, ablation, reach_of
+from vprobe.effects._audits import (
+    Audit,
+    Figure,
+    against_label,
+    compliance,
+    keyed_items,
+    options,
+    reversed_items,
+    within_queries,
+)
 from vprobe.effects._dose import DoseResponse, dose_response, item_slopes
+from vprobe.effects._followed import Followed, followed
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
 from vprobe.effects._matrix import Matrix, effect_matrix, label_spread
+from vprobe.effects._nulls import Against, against, outward
 from vprobe.effects._solve import least_leakage, turned
 from vprobe.effects._specificity import CircleFit, circle_fit, excess, selectivity
+from vprobe.effects._told import Purged, Shared, purge, shared_part
 
 __all__ = [
+    "Ablation",
     "Acceptance",
+    "Against",
+    "Audit",
     "CircleFit",
     "DoseResponse",
+    "Figure",
+    "Followed",
     "Matrix",
+    "Purged",
+    "Shared",
+    "ablation",
     "acceptance",
+    "against",
+    "against_label",
     "circle_fit",
+    "compliance",
     "dose_response",
     "effect_matrix",
     "excess",
+    "followed",
     "item_slopes",
+    "keyed_items",
     "label_spread",
     "leakage",
     "least_leakage",
+    "options",
+    "outward",
+    "purge",
+    "reach_of",
+    "reversed_items",
     "selectivity",
+    "shared_part",
     "turned",
+    "within_queries",
 ]

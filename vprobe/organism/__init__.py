@@ -15,6 +15,7 @@ from vprobe.benchmarks._wordings import message_templates
 from vprobe.errors import DataError
 from vprobe.organism import _encoder as encoder
 from vprobe.organism import _vocabulary as vocabulary
+from vprobe.organism._asks import asks
 from vprobe.organism._behavior import Behavior
 from vprobe.organism.card import GAIN, Card
 from vprobe.organism.card import planted as planted_card
@@ -24,8 +25,8 @@ from vprobe.organism.items import Drawn, Speaker, draw, speakers
 from vprobe.organism.worlds import WORLDS, World
 from vprobe.organism.worlds import find as find_world
 
-__all__ = ["NAME", "SEED", "WORLDS", "Card", "Drawn", "Speaker", "World", "draw", "find_world", "load", "read_card",
-           "speakers"]  # fmt: skip
+__all__ = ["NAME", "SEED", "WORLDS", "Card", "Drawn", "Speaker", "World", "asks", "draw", "find_world", "load",
+           "read_card", "speakers"]  # fmt: skip
 
 NAME = "organism"
 """What to give as `--model` for the model that ships with vprobe."""

@@ -10,6 +10,7 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._ablate import ablate
 from vprobe.pipeline._across import Across, across
 from vprobe.pipeline._agree import agree
+from vprobe.pipeline._audit import steer_audit
 from vprobe.pipeline._borrow import borrow, score
 from vprobe.pipeline._check import Checked, check_run
 from vprobe.pipeline._claims import as_claimed, claims
@@ -87,6 +88,7 @@ __all__ = [
     "schema",
     "score",
     "shift",
+    "steer_audit",
     "steer_damage",
     "steer_matrix",
     "steer_solve",

@@ -58,13 +58,18 @@ FIELDS = (
     ),
     (
         "matrix",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_limit", "seed"),
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
+         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
     ),
     (
         "damage",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
          "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "seed"),
+    ),
+    (
+        "said",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
+         "steer_gate", "strengths", "dose", "steer_limit", "null_draws", "seed"),
     ),
     (
         "transfer",
@@ -73,7 +78,8 @@ FIELDS = (
     ),
     (
         "solve",
-        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths", "steer_limit", "seed"),
+        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
+         "steer_conflict", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
     ),
     (
         "ablate",
@@ -84,9 +90,18 @@ FIELDS = (
         "personas",
         (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
     ),
+    (
+        "audit",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
+         "steer_limit", "seed"),
+    ),
     ("elicit", (*MODEL, "personas", "seed")),
     ("demographics", (*MODEL, "versions", "values", "limit", "seed")),
-    ("induce", (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "seed")),
+    (
+        "induce",
+        (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "steer_operation",
+         "steer_options", "steer_gate", "steer_conflict", "dose", "seed"),
+    ),
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip
 """Settings each stage uses; a stage's record holds these and no others."""

@@ -1,4 +1,4 @@
-"""A steering vector with its nulls, fitted without the queries it is tried on, and the items it is tried on."""
+"""Steering vectors, fitted without the queries they are tried on, and the items they are tried on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from vprobe import controls, directions, responses, scores, store
+from vprobe import directions, responses, scores, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
-from vprobe.pipeline._common import NULL_ARMS, check_choices
+from vprobe.pipeline._import import of_run
 from vprobe.pipeline._lookup import direction, picked_site
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._study import Study
@@ -63,18 +63,6 @@ Vectors = Mapping[str, Direction]
 """Vectors by value."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One steering vector with its nulls, and the items it is tried on."""
-
-    target: Direction
-    shuffled: tuple[Direction, ...]
-    random: tuple[Direction, ...]
-    unit: float
-    on: Tried
-    labels: Float[np.ndarray, "sample value"]
-
-
 def tried(
     config: RunConfig, known: Study, found: Sequence[Benchmark], backend: Backend, *, unrecorded: bool = False
 ) -> Tried:
@@ -116,13 +104,17 @@ def fit_vectors(
 ) -> dict[str, Direction]:
     """Fit each value's vector on the samples it may see, at the site asked for or the one inner folds picked.
 
+    A vector that `config.steer_vector` names takes the place of a fitted one.
+
     Raises:
         InputError: A site the run did not record, or a value without a direction there.
     """
-    at = {value: _site(folder, config, value, on.held_out) for value in values}
+    if config.steer_vector:
+        return {value: from_file(folder, config, known, value, on) for value in values}
+    at = {value: site_of(folder, config, value, on.held_out) for value in values}
     out: dict[str, Direction] = {}
     for site in dict.fromkeys(at.values()):
-        fit = _Fit(folder, config, known, on, Site.parse(site))
+        fit = Fit(folder, config, known, on, Site.parse(site))
         vectors = directions.fit(
             fit.x, fit.y, fit.groups, method=method, seed=config.seed, block=len(known.keyed.values)
         )
@@ -131,8 +123,21 @@ def fit_vectors(
     return {value: out[value] for value in values}
 
 
-class _Fit:
-    """What one fit needs at one site."""
+def from_file(folder: Path, config: RunConfig, known: Study, value: str, on: Tried) -> Direction:
+    """Return the vector of a file, with unit, midpoint and spread of this run's own activations."""
+    return of_run(folder, config, known.acts, value, rows=on.train)
+
+
+class Fit:
+    """What one fit needs at one site.
+
+    Args:
+        folder: A run with activations and directions.
+        config: Method and position.
+        known: Activations beside keyed items.
+        on: The items tried, and the samples that may be fitted on.
+        site: Where.
+    """
 
     def __init__(self, folder: Path, config: RunConfig, known: Study, on: Tried, site: Site) -> None:
         items = known.keyed
@@ -145,7 +150,11 @@ class _Fit:
         self.unit = next(row.norm for row in store.load_rows(folder, "norms", SiteNorm) if row.site == str(site))
 
     def direction(self, value: str, vector: np.ndarray, method: str, *, called: str = "") -> Direction:
-        """Return a vector as a direction to write with."""
+        """Return a vector as a direction to write with.
+
+        Raises:
+            InputError: A vector that does not exist.
+        """
         made = direction(self._folder, value, site=str(self.site), method=self._config.steer_method)
         if not np.isfinite(vector).all():
             raise InputError(
@@ -158,39 +167,15 @@ class _Fit:
         )  # fmt: skip
 
 
-def prepare(
-    folder: Path, config: RunConfig, known: Study, value: str, backend: Backend, found: Sequence[Benchmark]
-) -> Trial:
-    """Fit the vector and its nulls on the training queries of fold 0, and choose test queries to try them on."""
-    on = tried(config, known, found, backend)
-    items = known.keyed
-    fit = _Fit(folder, config, known, on, Site.parse(_site(folder, config, value, on.held_out)))
-    mixed = controls.shuffle_labels(fit.y, fit.groups, draws=config.null_draws, seed=config.seed)
-    columns, k = controls.stack(fit.y, mixed), len(items.values)
-    fitted = directions.fit(fit.x, columns, fit.groups, method=config.steer_method, seed=config.seed, block=k)
-    vectors = fitted[items.values.index(value) :: k]
-    drawn = controls.matched_directions(fit.x, fit.groups, draws=config.null_draws, seed=config.seed)
+def site_of(folder: Path, config: RunConfig, value: str, held_out: bool) -> str:
+    """Return the site picked without fold 0 when its queries are what is tried, else the one picked most often.
 
-    def named(arm: str, some: np.ndarray) -> tuple[Direction, ...]:
-        return tuple(fit.direction(value, v, config.steer_method, called=arm) for v in _wanted(config, arm, some))
-
-    target = fit.direction(value, vectors[0], config.steer_method, called=config.steer_method)
-    shuffled, random = named("shuffled", vectors[1:]), named("random", drawn)
-    return Trial(target, shuffled, random, fit.unit, on, on.labels_of((value,)))
-
-
-def _wanted(config: RunConfig, arm: str, vectors: np.ndarray) -> list[np.ndarray]:
-    """Return the null vectors of one arm that exist; none when the arm was not asked for.
-
-    Raises:
-        InputError: An arm that there is not.
+    Args:
+        folder: A run with picks.
+        config: Method, and the site asked for, if any.
+        value: Value steered.
+        held_out: Whether the queries tried are those of fold 0.
     """
-    check_choices((("null_arms", config.null_arms, NULL_ARMS),))
-    return [v for v in vectors if np.isfinite(v).all()] if arm in config.null_arms else []
-
-
-def _site(folder: Path, config: RunConfig, value: str, held_out: bool) -> str:
-    """Return the site picked without fold 0 when its queries are what is tried, else the one picked most often."""
     if config.steer_site:
         return config.steer_site
     method = config.steer_method.replace("_", "-")
@@ -216,7 +201,15 @@ def rated(
     arms: Sequence[tuple[Steering, ...]],
     progress: Callable[[int, int], None],
 ) -> list[scores.Behavior]:
-    """Return the ratings under every dose; what no dose changes is run once."""
+    """Return the ratings under every dose; what no dose changes is run once.
+
+    Args:
+        config: Batch size.
+        on: The items.
+        backend: The model.
+        arms: Per dose the changes made.
+        progress: Called with prompts done and prompts in all.
+    """
     asked, budget = on.asked, config.batch_tokens or None
     answered = responses.collect_arms(
         backend, asked.prompts, arms, answers=asked.answers, batch_tokens=budget, progress=progress

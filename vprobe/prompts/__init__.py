@@ -26,6 +26,7 @@ __all__ = [
     "encode_text",
     "parse",
     "render",
+    "with_prefix",
     "with_system",
 ]
 
@@ -69,6 +70,24 @@ def with_system(prompt: Prompt, text: str, *, name: str) -> Prompt:
     """
     marks = tuple(replace(mark, message=mark.message + 1) for mark in prompt.marks)
     messages = (Message("system", text), *prompt.messages)
+    return replace(prompt, id=f"{prompt.id}@{name}", messages=messages, marks=marks)
+
+
+def with_prefix(prompt: Prompt, text: str, *, name: str) -> Prompt:
+    """Put a text in front of the first message, for models whose chat template takes no system message.
+
+    Args:
+        prompt: A rendered prompt.
+        text: What comes first; a blank line follows.
+        name: Added to the prompt's id, so that one item can be asked under many.
+    """
+    head = f"{text}\n\n"
+    marks = tuple(
+        replace(mark, start=mark.start + len(head), end=mark.end + len(head)) if mark.message == 0 else mark
+        for mark in prompt.marks
+    )
+    first, *others = prompt.messages
+    messages = (replace(first, content=head + first.content), *others)
     return replace(prompt, id=f"{prompt.id}@{name}", messages=messages, marks=marks)
 
 

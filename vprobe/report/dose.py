@@ -20,6 +20,7 @@ from vprobe.types import DoseRow
 
 ABREAST = 5
 NULLS = ("shuffled", "random")
+"""Null arms that are drawn; the table of arms has them all, and the prompts."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def draw(rows: Sequence[DoseRow], name: str, truth: Truth = NONE) -> style.Drawi
         name: File name of the figure without its ending.
         truth: What was planted, as "dose" by value and strength.
     """
+    rows = [row for row in rows if row.arm in ("baseline", "steered", *NULLS)]
     values = style.in_order([row.value for row in rows])
     abreast = min(ABREAST, len(values))
     blocks = math.ceil(len(values) / abreast)

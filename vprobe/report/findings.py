@@ -239,8 +239,12 @@ def _steering(rows: list[DoseRow]) -> list[Finding]:
     return [Finding(NO, text, _dosed([best]), caution)]
 
 
+JUDGING = ("shuffled", "random")
+"""Null arms whose every draw an effect must exceed; the others are in the section on steering."""
+
+
 def _nulls(row: DoseRow, rows: list[DoseRow]) -> list[DoseRow]:
-    mine = [r for r in rows if r.value == row.value and r.arm != "steered" and r.strength == row.strength]
+    mine = [r for r in rows if r.value == row.value and r.arm in JUDGING and r.strength == row.strength]
     return [r for r in mine if math.isfinite(r.effect)]
 
 
@@ -266,7 +270,7 @@ def _dosed(pairs: Sequence[tuple[DoseRow, list[DoseRow]]]) -> Grid:
     """Lay out what the largest dose did beside the range of either null arm."""
     cells = []
     for row, nulls in pairs[:SHOWN]:
-        arms = ([n.effect for n in nulls if n.arm == arm] for arm in ("shuffled", "random"))
+        arms = ([n.effect for n in nulls if n.arm == arm] for arm in JUDGING)
         cells.append((
             f"{style.title(row.value)} at {row.site}", _strength(row), number(row.effect),
             interval(row.low, row.high, unit=True), *(span(arm) for arm in arms), number(row.mean_shift),

@@ -143,14 +143,15 @@ def profile(rows: Sequence[ProfileRow]) -> Grid:
 
 
 def doses(rows: Sequence[DoseRow]) -> Grid:
-    """Lay out the steered arm; the null draws are in the CSV copy."""
+    """Lay out the steered arm and the prompts that ask for the same; the null draws are in the CSV copy."""
     order = style.in_order([row.value for row in rows])
-    steered = sorted((r for r in rows if r.arm == "steered"), key=lambda r: (order.index(r.value), r.site, r.strength))
+    shown = [row for row in rows if row.arm in ("steered", "prompted")]
+    steered = sorted(shown, key=lambda r: (order.index(r.value), r.arm != "steered", r.site, r.strength))
     cells = tuple(
         (
             style.title(row.value),
-            row.site,
-            row.positions,
+            row.site or row.unit,
+            row.positions or row.of,
             number(row.strength, 3),
             number(row.coefficient, 3),
             number(row.effect, 3),
@@ -165,7 +166,7 @@ def doses(rows: Sequence[DoseRow]) -> Grid:
     head = (
         "value",
         "site",
-        "tokens",
+        "tokens, or prompt",
         ">strength",
         ">coefficient",
         ">effect",
@@ -174,7 +175,9 @@ def doses(rows: Sequence[DoseRow]) -> Grid:
         ">option mass",
     )
     notes = ("Null draws: every one is a row of tables/steering.csv.",)
-    return Grid("Steered arm, every dose", (*head, ">items", ">unscored"), cells, notes, folded=True)
+    return Grid(
+        "Steered and asked for by prompts, every dose", (*head, ">items", ">unscored"), cells, notes, folded=True
+    )
 
 
 def ends(tables: Tables) -> tuple[Grid, ...]:

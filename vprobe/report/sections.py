@@ -9,7 +9,6 @@ from vprobe.report import (
     claimed,
     conditions,
     costs,
-    dose,
     forest,
     given,
     grids,
@@ -20,6 +19,7 @@ from vprobe.report import (
     ratings,
     readings,
     scatter,
+    steered,
 )
 from vprobe.report.forest import COMPARISONS
 from vprobe.report.parts import Panel, Section
@@ -39,7 +39,8 @@ def build(tables: Tables) -> tuple[Section, ...]:
     across = (*agreed.detailed(tables), *((_conditions,) if tables.conditions else ()), *agreed.across(tables))
     first = (*said, _layers, *((card.section,) if tables.baselines else ()), _profile)
     costly = (lambda tables: costs.section(tables.damage),) if tables.damage else ()
-    then = (_circle, _agreement, *across, _doses, *costly, _map)
+    audited = (lambda tables: steered.audits(tables.audits),) if tables.audits else ()
+    then = (_circle, _agreement, *across, _doses, *audited, *costly, _map)
     told, last = _told(tables), (_counts(tables), _provenance(tables))
     if tables.cannot_probe:  # nothing is recommended that would be refused
         read = (readings.section(tables),) if tables.recorded or tables.readings else ()
@@ -252,29 +253,8 @@ def _conditions(tables: Tables) -> Section:
 
 
 def _doses(tables: Tables) -> Section:
-    kinds = list(dict.fromkeys(row.positions for row in tables.doses))
-    caption = (
-        "Top: change of the ratings along the value's label; a real effect rises with strength and leaves the range of "
-        "both null arms. Middle: mean shift of all ratings, a wish to say yes rather than a value. Bottom: total "
-        "probability of the answer options; a fall means that the model is being damaged. "
-        f"A strength of 1 is: {', '.join(dict.fromkeys(row.unit for row in tables.doses)) or 'nothing'}."
-    )
-    caption += _planted(tables, "dose", "what adding the planted direction itself would do, over all labelled items.")
-    panels = []
-    for place, positions in enumerate(kinds):
-        rows = [row for row in tables.doses if row.positions == positions]
-        name = "dose" if place == 0 else f"dose-{place + 1}"
-        panels.append(Panel(dose.draw(rows, name, tables.truth), f"Steered on {positions} tokens. {caption}"))
-    return Section(
-        "steering",
-        "Steering dose-response",
-        "This shows what adding a value's direction to the model's activations did to its ratings. "
-        "Vectors from shuffled labels and random vectors of the same size show what any push does.",
-        tuple(panels),
-        (grids.doses(tables.doses),) if tables.doses else (),
-        "" if tables.doses else "No steering sweep is in this run yet.",
-        () if tables.doses else _missing(tables, ("scores", PROBE), ("steering", SWEEP)),
-    )
+    caption = _planted(tables, "dose", "what adding the planted direction itself would do, over all labelled items.")
+    return steered.section(tables, caption, _missing(tables, ("scores", PROBE), ("steering", SWEEP)))
 
 
 def _map(tables: Tables) -> Section:

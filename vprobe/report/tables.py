@@ -12,6 +12,7 @@ from vprobe import ess, store
 from vprobe.report.truth import NONE, Truth
 from vprobe.types import (
     Agreement,
+    AuditRow,
     BaselineRow,
     Benchmark,
     ClaimRow,
@@ -21,8 +22,10 @@ from vprobe.types import (
     InduceRow,
     Item,
     MapPoint,
+    NullRow,
     PatternRow,
     ProfileRow,
+    PromptRow,
     Response,
     RunInfo,
     ScaleRow,
@@ -39,6 +42,7 @@ NAMES = (
     "agreement_detail", "agreement_across", "mtmm", "validity", "trait_pairs", "patterns",
     "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
     "readings", "baselines", "search", "final", "damage",
+    "nulls", "prompted", "audits",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -65,6 +69,9 @@ class Tables:
         agreement: Rows of `agreement`.
         profile: Rows of `profile`.
         doses: Rows of `steering`.
+        nulls: Rows of `nulls`.
+        prompted: Rows of `prompted`.
+        audits: Rows of `audits`.
         damage: Rows of `damage`.
         points: Rows of `map`.
         responses: Rows of `responses`.
@@ -97,6 +104,9 @@ class Tables:
     agreement: tuple[Agreement, ...] = ()
     profile: tuple[ProfileRow, ...] = ()
     doses: tuple[DoseRow, ...] = ()
+    nulls: tuple[NullRow, ...] = ()
+    prompted: tuple[PromptRow, ...] = ()
+    audits: tuple[AuditRow, ...] = ()
     damage: tuple[DamageRow, ...] = ()
     points: tuple[MapPoint, ...] = ()
     responses: tuple[Response, ...] = ()
@@ -193,6 +203,9 @@ def read(folder: Path) -> Tables:
         agreement=rows("agreement", Agreement),
         profile=rows("profile", ProfileRow),
         doses=rows("steering", DoseRow),
+        nulls=rows("nulls", NullRow),
+        prompted=rows("prompted", PromptRow),
+        audits=rows("audits", AuditRow),
         damage=rows("damage", DamageRow),
         points=rows("map", MapPoint),
         responses=rows("responses", Response),

@@ -12,7 +12,7 @@ for numpy arrays and torch tensors alike, for one vector or one per row.
 from __future__ import annotations
 
 from vprobe import registry
-from vprobe.steering._doses import Dose, doses
+from vprobe.steering._doses import NULL_ARMS, Dose, Null, doses
 from vprobe.steering._gates import GATES, gate
 from vprobe.steering._given import Erasing, Given
 from vprobe.steering._vectors import apart, calibrate, heads, neurons
@@ -20,9 +20,11 @@ from vprobe.types import Operation
 
 __all__ = [
     "GATES",
+    "NULL_ARMS",
     "Dose",
     "Erasing",
     "Given",
+    "Null",
     "apart",
     "calibrate",
     "doses",

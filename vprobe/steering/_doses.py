@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from vprobe.types import Direction, Gate, Operation, Steering
+
+NULL_ARMS = ("shuffled", "random", "isotropic", "orthogonal", "other", "acquiescence")
+"""Kinds of vectors a steered one is held against: of labels permuted through the whole fit, drawn with the covariance
+of activations, drawn without any, drawn and cleared of all values' vectors, other values' vectors, and what goes with
+high ratings whatever is rated."""
+
+
+@dataclass(frozen=True)
+class Null:
+    """A vector the steered one is held against.
+
+    Args:
+        arm: One of `NULL_ARMS`.
+        vector: Unit length, at the target's site.
+        of: Its name, where it has one: the value whose vector it is.
+    """
+
+    arm: str
+    vector: Direction
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -14,23 +35,24 @@ class Dose:
     """One vector at one dose.
 
     Args:
-        arm: "baseline", "steered", "shuffled" (labels permuted through the whole fit) or "random".
+        arm: "baseline", "steered", or one of `NULL_ARMS`.
         draw: Index among the draws of one arm.
         strength: Coefficient over the median residual norm at the site; 0 for the baseline.
         steering: What the backend is handed; empty for the baseline.
+        of: Name of a null vector that has one.
     """
 
     arm: str
     draw: int
     strength: float
     steering: tuple[Steering, ...]
+    of: str = ""
 
 
 def doses(
     target: Direction,
     *,
-    shuffled: Sequence[Direction],
-    random: Sequence[Direction],
+    nulls: Sequence[Null],
     strengths: Sequence[float],
     unit: float,
     positions: str,
@@ -42,8 +64,7 @@ def doses(
 
     Args:
         target: The direction of interest.
-        shuffled: The same fit on permuted labels.
-        random: Random directions with the activations' covariance.
+        nulls: What it is held against; vectors of one arm are numbered in this order.
         strengths: Doses in units of `unit`.
         unit: Median residual norm at the site, activation units.
         positions: Tokens steered, see `types.STEER_POSITIONS`.
@@ -54,12 +75,12 @@ def doses(
     """
     wanted = sorted({float(s) for s in strengths} - {0.0})
     outer = tuple(dict.fromkeys((wanted[0], wanted[-1]))) if wanted else ()
-    vectors = [("steered", 0, target, tuple(wanted))]
-    vectors += [("shuffled", draw, one, outer) for draw, one in enumerate(shuffled)]
-    vectors += [("random", draw, one, outer) for draw, one in enumerate(random)]
     planned = [Dose("baseline", 0, 0.0, ())]
-    for arm, draw, vector, strengths_of in vectors:
-        for strength in strengths_of:
-            change = Steering(operation, vector, operation.coefficient(strength, unit), positions, gate=gate, each=each)
-            planned.append(Dose(arm, draw, strength, (change,)))
+    seen: Counter[str] = Counter()
+    for one in (Null("steered", target), *nulls):
+        for strength in wanted if one.arm == "steered" else outer:
+            size = operation.coefficient(strength, unit)
+            change = Steering(operation, one.vector, size, positions, gate=gate, each=each)
+            planned.append(Dose(one.arm, seen[one.arm], strength, (change,), one.of))
+        seen[one.arm] += 1
     return tuple(planned)

@@ -66,6 +66,7 @@ OF_STAGE = (
     ("imported", ("imported",)),
     ("imported_damage", ("imported_damage",)),
     ("damage", ("damage",)),
+    ("said", ("said",)),
     ("transfer", ("transfer",)),
     ("steer", ("steering", "nulls", "prompted", "prompted_items")),
     ("audit", ("audits", "audit_items")),

@@ -13,9 +13,10 @@ import numpy as np
 
 from vprobe.errors import StoreError
 from vprobe.store._files import sha256, write_atomic
+from vprobe.store._known import KNOWN
 from vprobe.store.layout import tensor_header
 from vprobe.store.manifest import check_run
-from vprobe.store.tables import KNOWN, load_rows, note, read_table, save_rows, write_table
+from vprobe.store.tables import load_rows, note, read_table, save_rows, write_table
 from vprobe.types import Benchmark, Direction, Item, Loading, Reliability, Seen, Site
 
 

@@ -15,35 +15,9 @@ import pyarrow.parquet as pq
 from vprobe.errors import InputError, StoreError
 from vprobe.store import _seals
 from vprobe.store._files import write_atomic
+from vprobe.store._known import KNOWN, MADE_BY
 from vprobe.store.manifest import check_run
-from vprobe.types import (
-    Agreement,
-    BaselineRow,
-    ClaimRow,
-    ConditionRow,
-    DamageRow,
-    DoseRow,
-    EffectRow,
-    EmbeddingRow,
-    GenerationRow,
-    InduceRow,
-    MapPoint,
-    MethodRow,
-    PatternRow,
-    ProfileRow,
-    Reliability,
-    Response,
-    ResponseRow,
-    ScaleRow,
-    ScoreRow,
-    SearchRow,
-    Site,
-    SolvedRow,
-    SpecificityRow,
-    TraitPairRow,
-    TruthRow,
-    ValidityRow,
-)
+from vprobe.types import Site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,62 +25,6 @@ if TYPE_CHECKING:
 Record = TypeVar("Record")
 
 _PLAIN = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), Site: pa.string()}
-KNOWN: dict[str, type] = {
-    "responses": Response,
-    "reliability": Reliability,
-    "scores": ScoreRow,
-    "agreement": Agreement,
-    "agreement_detail": Agreement,
-    "agreement_across": Agreement,
-    "mtmm": MethodRow,
-    "validity": ValidityRow,
-    "trait_pairs": TraitPairRow,
-    "patterns": PatternRow,
-    "baselines": BaselineRow,
-    "search": SearchRow,
-    "final": Agreement,
-    "embedding": EmbeddingRow,
-    "profile": ProfileRow,
-    "steering": DoseRow,
-    "dose_response": ResponseRow,
-    "effects": EffectRow,
-    "specificity": SpecificityRow,
-    "solved": SolvedRow,
-    "damage": DamageRow,
-    "map": MapPoint,
-    "conditions": ConditionRow,
-    "claims": ClaimRow,
-    "truth": TruthRow,
-    "scales": ScaleRow,
-    "generation": GenerationRow,
-    "induced": InduceRow,
-    "induced_answers": Response,
-    "demographics_answers": Response,
-    "readings": ScoreRow,
-}
-"""The record behind each table the store knows by name."""
-_MADE_BY = {
-    "responses": "rate",
-    "scales": "rate",
-    "elicited": "lexicon elicit",
-    "directions": "probe",
-    "scores": "probe",
-    "agreement": "agree",
-    "agreement_detail": "agree",
-    "baselines": "probe",
-    "search": "probe",
-    "final": "probe --open-final",
-    "embedding": "extract --embedding",
-    "profile": "agree",
-    "steering": "steer sweep",
-    "dose_response": "steer matrix",
-    "effects": "steer matrix",
-    "specificity": "steer matrix",
-    "solved": "steer solve",
-    "damage": "steer damage",
-    "conditions": "run",
-    "claims": "claims",
-}
 
 
 def save_rows(folder: Path, name: str, rows: Sequence[Any], cls: type | None = None) -> None:
@@ -238,7 +156,7 @@ def has_table(folder: Path, name: str) -> bool:
 def _open(folder: Path, name: str) -> pa.Table:
     check_run(folder)
     if not has_table(folder, name):
-        made_by = _MADE_BY.get(name)
+        made_by = MADE_BY.get(name)
         raise StoreError(
             f"this run has no table {name!r} yet",
             where=str(folder),

@@ -28,6 +28,7 @@ from vprobe.types._rows import (
     SitePick,
     TruthRow,
 )
+from vprobe.types._said import SaidRow
 from vprobe.types._seen import Seen
 from vprobe.types._spoken import Piece, SideBySide
 from vprobe.types._steering import (
@@ -100,6 +101,7 @@ __all__ = [
     "Response",
     "ResponseRow",
     "RunInfo",
+    "SaidRow",
     "ScaleRow",
     "ScoreRow",
     "Scores",

@@ -62,8 +62,8 @@ class DoseRow:
 
     Args:
         value: Value the vector was fitted for.
-        arm: "baseline", "steered", "shuffled" (labels permuted through the whole fit) or "random" (covariance-matched).
-        draw: Index of the null draw; 0 for the steered arm.
+        arm: "baseline", "steered", "prompted" (asked for by a system prompt), or a null arm, see `NullRow`.
+        draw: Index of the null draw or of the prompt; 0 for the steered arm.
         site: Where it acted.
         positions: On which tokens.
         strength: The dose, in `unit`.
@@ -77,7 +77,10 @@ class DoseRow:
         n_unscored: Items left out.
         p: Share of label shuffles within queries whose effect is at least as large, two-sided; NaN is not tested.
         operation: What was done with the vector.
-        unit: What a strength of 1 is, such as "residual norm", or "kl=1" for what costs 1 nat on neutral text.
+        unit: What a strength of 1 is, such as "residual norm", or "kl=1" for what costs 1 nat on neutral text; a prompt
+            has strength 1 where it asks for more and -1 where it asks for less.
+        of: Which vector or prompt of its arm it is, where that has a name: the other value, the prompt.
+        anti: Share of the items that express the value most whose rating goes against their label.
     """
 
     value: str
@@ -97,6 +100,8 @@ class DoseRow:
     p: float = math.nan
     operation: str = "add"
     unit: str = "residual norm"
+    of: str = ""
+    anti: float = math.nan
 
 
 @dataclass(frozen=True)

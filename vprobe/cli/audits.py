@@ -1,0 +1,96 @@
+"""`vprobe steer audit`: is a steering effect what it looks like; and the arms a sweep is held against, in print."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vprobe.cli import options as o
+from vprobe.cli import show
+
+
+def audit(
+    model: o.Model = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    values: o.SteerValues = None,
+    strengths: o.Strengths = None,
+    benchmark: o.Bench = None,
+    versions: o.SteerVersions = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    limit: o.SteerLimit = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Ask whether an effect follows what options mean, flips on reversed items, and is the value's own."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    config = o.resolve(
+        fields={
+            "model": o.need(model, "--model"), "steer_value": o.split(values),
+            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
+            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_limit": limit, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
+            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
+            "trust_remote_code": trust_remote_code,
+        }
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.steer_audit(folder, config, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        figures(folder)
+
+
+def figures(folder: Path) -> None:
+    """Print the figures of a run's audits."""
+    from vprobe import store, values
+    from vprobe.types import AuditRow
+
+    rows = [
+        (values.title(r.value), r.arm, r.audit, r.measure, show.number(r.estimate, 3),
+         "" if math.isnan(r.low) else f"{r.low:.3f} .. {r.high:.3f}", r.unit, r.verdict, str(r.n_items), r.note)
+        for r in store.load_rows(folder, "audits", AuditRow)
+    ]  # fmt: skip
+    heads = ("value", "arm", "audit", "measure", "figure", "95 % interval", "unit", "verdict", "n", "note")
+    show.table("audits: in the direction of the dose; told is the vector of being asked for the value", heads, rows)
+
+
+def beside(folder: Path) -> None:
+    """Print what a sweep's vectors are held against: null arms, and prompts that ask for the same."""
+    from vprobe import store, values
+    from vprobe.types import NullRow, PromptRow
+
+    rows = [
+        (values.title(r.value), r.arm, str(r.n_draws), show.number(r.mean, 3), show.number(r.sd, 3),
+         show.number(r.reach, 3), show.number(r.largest, 3), show.number(r.p, 3),
+         "" if r.arm in ("steered", "prompted") else ("yes" if r.beyond else "no"), show.number(r.mean_shift, 3))
+        for r in store.load_rows(folder, "nulls", NullRow)
+    ]  # fmt: skip
+    heads = ("value", "arm", "draws", "effect", "SD", "95 % within", "largest", "p", "vector beyond", "mean shift")
+    show.table(
+        "arms at the largest dose either way, vectors of one length at one site; claims rest on shuffled", heads, rows
+    )
+    asked = [
+        ("(all values)" if r.value == "all" else values.title(r.value), r.asked_by, show.number(r.effect, 3),
+         f"{show.number(r.low, 3)} .. {show.number(r.high, 3)}", show.number(r.vector_effect, 3), show.number(r.r),
+         f"{show.number(r.r_low)} .. {show.number(r.r_high)}", show.number(r.cosine), show.number(r.cosine_null),
+         str(r.n_items))
+        for r in store.load_rows(folder, "prompted", PromptRow)
+    ]  # fmt: skip
+    heads = ("value", "asked by", "effect of asking", "95 % interval", "of the vector", "r of the two", "95 % interval",
+             "cosine", "null 95 %", "n")  # fmt: skip
+    show.table("the same value asked for in words: more less less, halved; r over items within queries", heads, asked)
