@@ -75,15 +75,24 @@ def speakers(config: RunConfig) -> tuple[Told, ...]:
     Raises:
         InputError: More are wanted than there are, or too few for a correlation.
     """
-    try:
-        there = tuple(Told(one.id, one.text) for one in organism.read_card(Path(model_path(config.model))).speakers)
-    except DataError:
-        there = tuple(Told(one.id, one.text) for one in benchmarks.personas())
+    there = available(config)
     if not agreement.NEEDED_CONDITIONS <= config.personas <= len(there):
         raise InputError(
             f"{config.personas} personas", where="personas", expected=f"{agreement.NEEDED_CONDITIONS} to {len(there)}"
         )
     return there[: config.personas]
+
+
+def available(config: RunConfig) -> tuple[Told, ...]:
+    """Return all personas there are for a model: those of its truth card, or our own.
+
+    Args:
+        config: The model's name.
+    """
+    try:
+        return tuple(Told(one.id, one.text) for one in organism.read_card(Path(model_path(config.model))).speakers)
+    except DataError:
+        return tuple(Told(one.id, one.text) for one in benchmarks.personas())
 
 
 def _agreement(rows: Sequence[ConditionRow], config: RunConfig) -> tuple[Agreement, ...]:

@@ -28,6 +28,6 @@ def apply(x: Any, vector: Any, coefficient: Any, source: Any) -> Any:
         coefficient: Share of the way; 1 replaces the activation. A scalar or (..., 1).
         source: The other activation (1, width).
 
-    Source: Vig et al. (2020), NeurIPS 33 (causal mediation); Meng et al. (2022), arXiv 2202.05262 (activation patching).
+    Source: Vig et al. (2020), NeurIPS 33 (causal mediation); Meng et al. (2022), arXiv 2202.05262 (patching).
     """
     return x + coefficient * (source - x)

@@ -9,9 +9,10 @@ from vprobe.types._answers import AnswerTable, InduceRow, Kind, ScaleRow
 from vprobe.types._arrays import frozen_array
 from vprobe.types._audits import AuditRow, ChangeRow, NullRow, PromptRow
 from vprobe.types._card import BaselineRow, EmbeddingRow, SearchRow
-from vprobe.types._causal import AblationRow
+from vprobe.types._causal import AblationRow, InterchangeRow, PositionRow
 from vprobe.types._damage import DamageRow
 from vprobe.types._effects import EffectRow, ResponseRow, SolvedRow, SpecificityRow
+from vprobe.types._eval import EvalRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, ModelSize, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
@@ -74,11 +75,13 @@ __all__ = [
     "DoseRow",
     "EffectRow",
     "EmbeddingRow",
+    "EvalRow",
     "Fold",
     "Gate",
     "Generation",
     "GenerationRow",
     "InduceRow",
+    "InterchangeRow",
     "Item",
     "Kind",
     "Loading",
@@ -92,6 +95,7 @@ __all__ = [
     "Operation",
     "Option",
     "PatternRow",
+    "PositionRow",
     "Piece",
     "Probe",
     "ProfileRow",
