@@ -93,4 +93,8 @@ def beside(folder: Path) -> None:
     ]  # fmt: skip
     heads = ("value", "asked by", "effect of asking", "95 % interval", "of the vector", "r of the two", "95 % interval",
              "cosine", "null 95 %", "n")  # fmt: skip
-    show.table("the same value asked for in words: more less less, halved; r over items within queries", heads, asked)
+    show.table(
+        "the same value asked for in words: asked for more minus for less, halved; r over items within queries",
+        heads,
+        asked,
+    )

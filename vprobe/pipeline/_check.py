@@ -16,6 +16,7 @@ import pandas as pd
 from vprobe import generation, store
 from vprobe.config import RunConfig
 from vprobe.errors import DataError, StoreError, VprobeError
+from vprobe.pipeline import _audited, _nulls, _prompted
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Tell, load_benchmarks, quiet
@@ -142,6 +143,17 @@ def _personas(copy: Path, folder: Path, data: str) -> None:
     renew(copy, RunConfig().changed(dict(store.load_info(folder, "personas").config)))
 
 
+def _steer(copy: Path, folder: Path, data: str) -> None:
+    """Sum a sweep up again; its doses are the model's."""
+    if store.has(folder, "nulls"):
+        _nulls.renew(copy)
+        _prompted.renew(copy, store.load_info(folder, "steer").seed)
+
+
+def _audit(copy: Path, folder: Path, data: str) -> None:
+    _audited.renew(copy, store.load_info(folder, "audit").seed)
+
+
 def _claims(copy: Path, folder: Path, data: str) -> None:
     claims(copy, as_claimed(folder))
 
@@ -171,6 +183,8 @@ STEPS = (
     _Step("probe", ("directions", "scores", "picks", "map", "agreement"), _probe),
     _Step("agree", ("profile", "agreement", "agreement_detail"), _agree),
     _Step("personas", ("agreement", "agreement_detail"), _personas),
+    _Step("steer", ("nulls", "prompted"), _steer),
+    _Step("audit", ("audits",), _audit),
     _Step("claims", ("claims",), _claims),
 )
 """In the order of the story: a later one reads what an earlier one made again."""

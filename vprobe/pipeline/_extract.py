@@ -22,6 +22,9 @@ from vprobe.types import Benchmark, Count, Prompt, Site, SiteNorm, Tokens
 
 NORM_SAMPLE = 64
 """Texts the unit of steering strength is measured on, spread evenly over the run's prompts."""
+STALE = ("probe", "agree", "steer", "matrix", "solve", "damage", "audit", "ablate", "said", "transfer", "personas", "claims",
+         "truth")  # fmt: skip
+"""Stages whose results new activations make stale."""
 
 
 def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quiet, rank: Rank = ALONE) -> Stage:
@@ -102,8 +105,7 @@ def _extracted(job: _Job, tell: Tell) -> Stage:
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(job.sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:
-            stale = ("probe", "agree", "steer", "matrix", "solve", "damage", "transfer", "personas", "claims", "truth")
-            store.drop(folder, stale)
+            store.drop(folder, STALE)
             store.save_items(folder, join(job.found))
         store.save_info(folder, info("extract", config, backend.info, job.found, job.counts), "extract")
     facts = (

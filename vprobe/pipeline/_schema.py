@@ -48,6 +48,7 @@ UNITS = (
     (r"\bp of\b|\bp;|\bp,|\bp\b.*(permut|draws|shuffle|tested|two-sided|one-sided|Permutation)", "probability"),
     (r"[Ss]hare of", "share"),
     (r"[Cc]orrelation|within-query r|\br\b|loading", "correlation"),
+    (r"\b[Cc]osine\b", "cosine"),
     (r"unit length|Unit vector|no unit", "none"),
 )
 """What a docstring says that tells the unit, in the order they are looked for."""

@@ -53,7 +53,7 @@ class PromptRow:
         asked_by: "system prompt", or "prefix" where the model's chat template takes no system message.
         n_prompts: Prompts, half of them asking for more of the value and half for less.
         strength: Dose of the vector beside them, in the sweep's unit.
-        effect: Effect of the prompts, towards less away and halved, in points per SD of label within queries.
+        effect: Effect of the prompts: asked for more minus asked for less, halved, in points per SD of label within queries.
         low: Lower end of the 95 % interval, whole queries drawn.
         high: Upper end.
         mean_shift: Mean change under the prompts whichever way they ask, rating points.
@@ -64,8 +64,8 @@ class PromptRow:
             the two effects where the value is "all".
         r_low: Lower end of the 95 % interval, whole queries drawn; NaN over values, which are not independent.
         r_high: Upper end.
-        cosine: Correlation-like cosine of the vector with the prompted direction: mean activation under prompts for
-            the value less that under prompts against it, on queries that are not rated here.
+        cosine: Cosine of the vector with the prompted direction: mean activation under prompts for the value less that
+            under prompts against it, on queries that are not rated here.
         cosine_null: 95th percentile of the absolute cosine of covariance-matched random vectors with the latter.
         n_items: Items used.
         n_unscored: Items that do not fit the model's context under a prompt, or without label.
