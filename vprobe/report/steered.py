@@ -105,8 +105,8 @@ def prompted(rows: Sequence[PromptRow]) -> Grid:
             ">95 % interval", ">r of the two", ">95 % interval", ">cosine", ">null 95 %", ">items",
             ">unscored")  # fmt: skip
     notes = (
-        f"Effects in {UNIT}: asked for more of the value minus asked for less, halved, on the same items. r: over items within "
-        "queries; for all values, over values, which are not independent. Cosine: vector with the direction in which "
+        f"Effects in {UNIT}: asked for more of the value minus asked for less, halved, on the same items. r: over "
+        "items within queries; for all values, over values, which are not independent. Cosine: vector with the direction in which "
         "prompts for the value move activations against prompts away from it; null: random vectors with the "
         "covariance of activations.",
     )

@@ -17,7 +17,7 @@ class NullRow:
         strength: Largest dose, in the sweep's unit; 1 for a prompt.
         n_draws: Vectors, or prompts of either side.
         mean: Mean over draws of the effect in the direction of the dose, points per SD of label within queries.
-        sd: Its standard deviation over draws; NaN for one draw.
+        sd: Its standard deviation over draws, in points per SD of label; NaN for one draw.
         reach: 95th percentile over draws of the effect's absolute size, in points per SD of label.
         largest: Largest absolute size, in points per SD of label.
         steered: Effect of the steered vector, in points per SD of label.
@@ -53,7 +53,8 @@ class PromptRow:
         asked_by: "system prompt", or "prefix" where the model's chat template takes no system message.
         n_prompts: Prompts, half of them asking for more of the value and half for less.
         strength: Dose of the vector beside them, in the sweep's unit.
-        effect: Effect of the prompts: asked for more minus asked for less, halved, in points per SD of label within queries.
+        effect: Effect of the prompts: asked for more minus asked for less, halved, in points per SD of label within
+            queries.
         low: Lower end of the 95 % interval, whole queries drawn.
         high: Upper end.
         mean_shift: Mean change under the prompts whichever way they ask, rating points.
