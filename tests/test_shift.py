@@ -12,7 +12,7 @@ from vprobe import agreement, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._across import TABLES, across
-from vprobe.pipeline._conditions import conditions_of, over_conditions, square
+from vprobe.pipeline._conditions import SAID, conditions_of, over_conditions, square
 from vprobe.pipeline._ladder import _instruments
 from vprobe.pipeline._personas import settle
 from vprobe.pipeline._shift import _read
@@ -40,9 +40,12 @@ def conditions(seed: int, *, n: int = 40, kind: str = "persona", instrument: str
     ]  # fmt: skip
 
 
-def run_folder(folder: Path, rows: list[ConditionRow]) -> Path:
+def run_folder(folder: Path, rows: list[ConditionRow], *, model: str = "") -> Path:
     folder.mkdir()
-    store.save_info(folder, info(), "extract")
+    about = info()
+    if model and about.model:
+        about = replace(about, model=replace(about.model, fingerprint=model))
+    store.save_info(folder, about, "extract")
     store.save_items(folder, benchmark(SCHWARTZ, 4, np.random.default_rng(0)))
     store.save_rows(folder, "conditions", rows, ConditionRow)
     return folder
@@ -107,6 +110,69 @@ def test_profiles_of_models_are_told_apart_or_said_to_be_too_few(tmp_path: Path)
             for kind in ("rating", "probe")]  # fmt: skip
     store.save_rows(folder, "profile", rows, ProfileRow)
     assert across([folder, folder]).rows == (), "one model twice is one model"
+
+
+def test_another_kind_of_behaviour_on_the_same_instrument_is_a_method_but_no_transfer(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", [])
+    name = f"{store.load_items(folder).name} {SAID}"
+    store.save_rows(folder, "conditions", [*conditions(0), *conditions(1, instrument=name)], ConditionRow)
+    found = across([folder])
+    assert f"rating {name}" in found.names and found.rows == ()
+
+
+def test_models_are_told_by_what_is_read_under_conditions_they_share(tmp_path: Path) -> None:
+    found = []
+    for follows in (True, False):
+        folders = []
+        for number in range(6):
+            rows = conditions(number, n=9, follows=follows)
+            rows = [row for row in rows if row.condition == f"persona{number}"]  # one state each, under a common name
+            rows = [replace(row, condition="told") for row in rows]
+            folders.append(run_folder(tmp_path / f"{follows}{number}", rows, model=f"model {number}"))
+        rows = [row for row in across(folders).rows if row.statistic == agreement.TOLD]
+        assert len(rows) == 1 and "1 conditions told to all" in rows[0].comparison
+        assert rows[0].null_mean == pytest.approx(1 / 6)
+        found.append(rows[0])
+    assert found[0].estimate >= 0.8 and found[0].p <= 0.02 < found[1].p
+
+
+def test_r_over_its_ceiling_undoes_the_noise_of_both_sides_or_says_unmeasurable() -> None:
+    rows = [row for row in over_conditions(conditions(0), RunConfig()) if row.statistic == agreement.OVER]
+    assert [row.value for row in rows] == [*SCHWARTZ, "all"]
+    assert 0.95 <= rows[-1].estimate <= 1.05 and rows[-1].low <= 1.0 <= rows[-1].high, "the truth is 1"
+    free = np.random.default_rng(1)
+    loose = [replace(row, behavior_first=float(free.standard_normal()), behavior_second=float(free.standard_normal()))
+             for row in conditions(0)]  # fmt: skip
+    rows = [row for row in over_conditions(loose, RunConfig()) if row.statistic == agreement.OVER]
+    refused = [row for row in rows[:-1] if "unmeasurable: reliability of behaviour" in row.note]
+    assert len(refused) >= 9 and all(math.isnan(row.estimate) for row in refused)
+    assert f"mean over {10 - len(refused)} of 10" in rows[-1].note or "no value is measurable" in rows[-1].note
+
+
+def test_what_a_model_would_say_follows_what_it_is_told(tmp_path: Path) -> None:
+    from vprobe import backends, organism
+    from vprobe.benchmarks import planted
+    from vprobe.organism.replies import replies
+    from vprobe.pipeline._likely import likely_rows
+    from vprobe.pipeline._told import Told
+    from vprobe.types import Direction
+
+    records = replies(2)
+    planted.write(tmp_path / "planted.json", records, 1.0)
+    card, backend = organism.read_card(organism.load()), backends.load(str(organism.load()), device="cpu")
+    vectors = [
+        Direction(card.u[i].astype(np.float32), card.site, v, "partial", "write") for i, v in enumerate(SCHWARTZ)
+    ]
+    chosen = [Told(one.id, one.text) for one in card.speakers[:3]]
+    config = RunConfig(persona_limit=2)
+    made = likely_rows(backend, chosen, vectors, (planted.load(tmp_path),), config, lambda *_: None)
+    table = square(made.rows)
+    truth = np.array([one.profile for one in card.speakers[:3]])
+    truth = truth - truth.mean(axis=1, keepdims=True)
+    for side in (table.probe, table.behavior):
+        own = side - side.mean(axis=1, keepdims=True)
+        assert np.corrcoef(own.ravel(), truth.ravel())[0, 1] > 0.95
+    assert {row.instrument for row in made.rows} == {f"planted {SAID}"} and made.rows[0].n_items == 20
 
 
 def test_prompts_of_the_users_own_are_read_or_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ where it says so. What claims rest on is in `measure`, `profile` and `conditions
 terms: pairs instead of correlations, absolute differences, cells, methods side by side.
 """
 
+from vprobe.agreement._ceilings import OVER, over_ceiling
 from vprobe.agreement._cells import CELLS, TOLD, cells
 from vprobe.agreement._conditions import NEEDED as NEEDED_CONDITIONS
 from vprobe.agreement._conditions import conditions, halves
@@ -17,6 +18,7 @@ __all__ = [
     "MARGIN",
     "NEEDED",
     "NEEDED_CONDITIONS",
+    "OVER",
     "PROFILE_STATISTIC",
     "STATISTIC",
     "TOLD",
@@ -32,6 +34,7 @@ __all__ = [
     "halves",
     "measure",
     "methods",
+    "over_ceiling",
     "profile",
     "relation",
     "smooth",

@@ -170,6 +170,9 @@ def shift(
         str | None,
         typer.Option("--strengths", help="Also add every value's direction at these strengths.", show_default=False),
     ] = None,
+    generation: Annotated[
+        bool, typer.Option("--generation", help="Instead of ratings: how likely it finds each response to a query.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", help="Queries under every condition; 0 is all.")] = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
@@ -201,7 +204,7 @@ def shift(
     )  # fmt: skip
     doses = o.numbers(strengths, where="--strengths") or []
     with show.progress(quiet=bool(as_json)) as tell:
-        stage = pipeline.shift(folder, config, texts=texts, strengths=doses, tell=tell)
+        stage = pipeline.shift(folder, config, texts=texts, strengths=doses, said=generation, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
         _tables([row for row in _stored(folder, "agreement") if row.level == "condition"])

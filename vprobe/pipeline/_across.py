@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from vprobe import agreement, stats, store
 from vprobe.agreement import Methods
-from vprobe.pipeline._conditions import STEERED, Square, square
+from vprobe.pipeline._conditions import SAID, STEERED, Square, square
 from vprobe.types import Agreement, ConditionRow, MethodRow, PatternRow, ProfileRow, ScaleRow, TraitPairRow, ValidityRow
 from vprobe.values import SCHWARTZ
 
@@ -67,7 +67,7 @@ def across(folders: Sequence[Path], *, seed: int = 0) -> Across:
     """
     sides = [side for folder in folders for side in _sides(folder, folders)]
     found, names, n, why = _methods(sides, seed)
-    rows = (*_transfers(sides, seed), *_instruments(folders, seed), *_models(folders, seed))
+    rows = (*_transfers(sides, seed), *_instruments(folders, seed), *_models(folders, seed), *_states(sides, seed))
     for folder in folders:
         _save(folder, found, rows)
     return Across(found, names, n, tuple(rows), why)
@@ -140,8 +140,8 @@ def _transfers(sides: Sequence[_Side], seed: int) -> list[Agreement]:
     """Set what is read on a run's own items beside what its model does on an instrument that had no part in the fit."""
     out: list[Agreement] = []
     for one in (side for side in sides if side.kind == "probe" and side.asked == side.fitted_on):
-        for other in (side for side in sides if side.kind == "rating" and side.asked != one.fitted_on):
-            if _model(one.run) != _model(other.run):
+        for other in (side for side in sides if side.kind == "rating"):
+            if _model(one.run) != _model(other.run) or other.asked.removesuffix(f" {SAID}") == one.fitted_on:
                 continue
             names = [name for name in one.table.names if name in other.table.names]
             values = [value for value in one.table.values if value in other.table.values]
@@ -188,14 +188,48 @@ def _models(folders: Sequence[Path], seed: int) -> list[Agreement]:
     if len(names) < 2:
         return []
     x, y = (np.stack([side[name] for name in names]) for side in (sides["probe"], sides["rating"]))
-    comparison, n = "probe profile~rating profile", len(names)
+    return _over_models(x, y, SCHWARTZ, "probe profile~rating profile", seed)
+
+
+def _states(sides: Sequence[_Side], seed: int) -> list[Agreement]:
+    """Set what is read in each model beside what it does, averaged over the conditions all models were told.
+
+    Where a condition says nothing of values, this compares what the models are like by themselves: is what is read in
+    one nearer to what that one does than to what the others do?
+    """
+    found: dict[str, dict[str, dict[str, _Side]]] = {}
+    for side in sides:
+        found.setdefault(side.asked, {}).setdefault(_model(side.run), {}).setdefault(side.kind, side)
+    out: list[Agreement] = []
+    for asked, by_model in found.items():
+        several = list(by_model.values())
+        if len(several) < 2:
+            continue
+        tables = [one["probe"].table for one in several]
+        names = [name for name in tables[0].names if all(name in table.names for table in tables)]
+        values = [value for value in tables[0].values if all(value in table.values for table in tables)]
+        if names and values:
+            x, y = (
+                np.stack([_picked(one[kind], names, values).mean(axis=0) for one in several])
+                for kind in ("probe", "rating")
+            )
+            out += _over_models(x, y, values, f"probe~rating {asked}, {len(names)} conditions told to all", seed)
+    return out
+
+
+def _over_models(
+    x: Float[np.ndarray, "model value"], y: Float[np.ndarray, "model value"], values: Sequence[str], comparison: str,
+    seed: int,
+) -> list[Agreement]:  # fmt: skip
+    """Correlate over models where there are enough, and tell each model by its own profile."""
+    n = len(x)
     if n >= agreement.NEEDED_CONDITIONS:
         at = {"site": "nested", "method": "", "draws": DRAWS, "seed": seed, "level": "model", "comparison": comparison}
-        return [*agreement.conditions(x, y, values=SCHWARTZ, **at), *agreement.cells(x, y, **at)]
+        return [*agreement.conditions(x, y, values=values, **at), *agreement.cells(x, y, **at)]
     known = stats.identify(x, y, draws=DRAWS, seed=seed)
     row = agreement.blank("model", comparison, n=known.n, of=n)
     note = f"chance is 1 in {known.n}; {n} models, correlations over models need {agreement.NEEDED_CONDITIONS}"
-    note = note if math.isfinite(known.accuracy) else f"{known.n} models with all ten values; 3 are needed"
+    note = note if math.isfinite(known.accuracy) else f"{known.n} models with all values; 3 are needed"
     return [
         replace(row, statistic=agreement.TOLD, estimate=known.accuracy, null_mean=known.chance, p=known.p, note=note)
     ]

@@ -17,6 +17,9 @@ DRAWS = 999
 STEERED = "steered"
 """Kind of conditions made by adding a direction; the other kinds are told something."""
 
+SAID = "generation"
+"""Ends the name of an instrument whose responses the model was not asked to rate: how likely did it find each?"""
+
 
 def over_conditions(rows: Sequence[ConditionRow], config: RunConfig) -> list[Agreement]:
     """Return agreement over all cells of conditions x values, told and steered conditions apart.
@@ -44,6 +47,12 @@ def _cells(rows: Sequence[ConditionRow], config: RunConfig) -> list[Agreement]:
     more: list[Agreement] = []
     if rows[0].kind == STEERED and len(table.names) >= agreement.NEEDED_CONDITIONS:
         more = list(conditions_of(rows, draws=DRAWS, seed=config.seed, method=rows[0].method))
+    if len(table.names) >= agreement.NEEDED_CONDITIONS:
+        more += agreement.over_ceiling(
+            table.probe, table.behavior, table.probe_halves, table.behavior_halves, values=table.values,
+            site=table.site, method=rows[0].method, comparison=comparison, kinds=table.kinds, clusters=table.clusters,
+            seed=config.seed,
+        )  # fmt: skip
     note = "; what was added is part of what is read" if rows[0].kind == STEERED else ""
     return [replace(row, note=row.note + note) for row in (*made, *more)]
 

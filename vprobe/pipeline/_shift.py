@@ -13,12 +13,13 @@ from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._conditions import STEERED, named
 from vprobe.pipeline._detail import TABLE
+from vprobe.pipeline._likely import likely_rows
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._personas import settle, speakers
 from vprobe.pipeline._read import Asked, fitting
 from vprobe.pipeline._study import study
 from vprobe.pipeline._told import Arm, Told, arm_rows, fitted, told_rows, under, wanted_of
-from vprobe.types import Agreement, Benchmark, ConditionRow, Direction, Steering
+from vprobe.types import Agreement, Benchmark, ConditionRow, Count, Direction, Steering
 from vprobe.values import SCHWARTZ
 
 DECISIVE = 40
@@ -31,6 +32,7 @@ def shift(
     *,
     texts: Path | None = None,
     strengths: Sequence[float] = (),
+    said: bool = False,
     backend: Backend | None = None,
     tell: Tell = quiet,
 ) -> Stage:
@@ -45,11 +47,13 @@ def shift(
         config: Personas (0 for none), instrument, queries, versions, method, site, draws and seed.
         texts: The user's system prompts: JSON, names and texts; none when None.
         strengths: Strengths at which every value's direction is added in turn; no steered arms when empty.
+        said: Behaviour is how likely the model finds each response to a query, in place of its ratings.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
     Raises:
-        VprobeError: Nothing to do, unusable prompts, no directions, or nothing that fits the model's context.
+        VprobeError: Nothing to do, unusable prompts, no directions, steered arms without ratings, or nothing that fits
+            the model's context.
     """
     told = (*(speakers(config) if config.personas else ()), *_read(texts))
     doses = tuple(dict.fromkeys(float(one) for one in strengths if one))
@@ -57,6 +61,8 @@ def shift(
         raise InputError(
             "no conditions", where="shift", expected="personas, prompts or strengths", do="give --personas 48"
         )
+    if said and (doses or not told):
+        raise InputError("steered arms and --generation", where="shift", expected="personas or prompts alone")
     known, found = study(folder, as_probed(folder, config)), load_benchmarks(config)
     fitted_on = {item.id for item in store.load_items(folder).items}
     items = {item.id for one in found for item in one.items}
@@ -66,22 +72,25 @@ def shift(
     if not vectors:
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")
     with store.timed(folder, "shift", device=backend.device):
-        rows, asked = _rows(backend, told, doses, vectors, found, config, instrument, tell)
+        rows, counts = _rows(backend, told, doses, vectors, found, config, instrument, said, tell)
         old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
         again = {(row.condition, row.instrument) for row in rows}
         rows = [*(row for row in old if (row.condition, row.instrument) not in again), *rows]
         store.drop(folder, ("claims",))
         store.save_rows(folder, "conditions", rows, ConditionRow)
         settle(folder, rows, config)
-        more = (("told", [one.id for one in told]), ("strengths", list(doses)))
-        store.save_info(folder, info("personas", config, backend.info, found, asked.counts, more), "shift")
-    return Stage("shift", folder, (*_facts(folder, rows, instrument), ("model", backend.info.name)), asked.counts)
+        more = (("told", [one.id for one in told]), ("strengths", list(doses)), ("generation", said))
+        store.save_info(folder, info("personas", config, backend.info, found, counts, more), "shift")
+    return Stage("shift", folder, (*_facts(folder, rows, rows[0].instrument), ("model", backend.info.name)), counts)
 
 
 def _rows(
     backend: Backend, told: Sequence[Told], doses: Sequence[float], vectors: Sequence[Direction],
-    found: Sequence[Benchmark], config: RunConfig, instrument: str, tell: Tell,
-) -> tuple[list[ConditionRow], Asked]:  # fmt: skip
+    found: Sequence[Benchmark], config: RunConfig, instrument: str, said: bool, tell: Tell,
+) -> tuple[list[ConditionRow], tuple[Count, ...]]:  # fmt: skip
+    if said:
+        likely = likely_rows(backend, told, vectors, found, config, tell)
+        return list(likely.rows), likely.counts
     rows: list[ConditionRow] = []
     asked = Asked((), (), ())
     if told:
@@ -91,7 +100,7 @@ def _rows(
         plain = fitting(backend, wanted_of(found, config), config.too_long, "personas")
         rows += arm_rows(backend, plain, arms_of(vectors, doses, config), vectors, found, config, tell, instrument)
         asked = asked if told else plain
-    return rows, asked
+    return rows, asked.counts
 
 
 def arms_of(vectors: Sequence[Direction], doses: Sequence[float], config: RunConfig) -> tuple[Arm, ...]:

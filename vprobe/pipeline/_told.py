@@ -15,7 +15,7 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._common import Tell
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._read import Asked, ask, fitting
-from vprobe.types import Benchmark, ConditionRow, Direction, Prompt, Response, Steering
+from vprobe.types import Benchmark, ConditionRow, Direction, Item, Prompt, Response, Steering
 
 POSITION = "last_prompt"
 """Where a condition is read: the token the answer starts from, which has seen system prompt and item."""
@@ -123,7 +123,7 @@ def told_rows(
     for one in chosen:
         mine = [i for i, prompt in enumerate(asked.prompts) if prompt.id.endswith("@" + one.id)]
         seen = np.stack([x[mine, sites.index(way.site)] @ way.vector.astype(np.float64) for way in vectors], axis=1)
-        at = _Condition(one.id, one.kind, "", instrument)
+        at = Condition(one.id, one.kind, "", instrument)
         rows += _scored(at, [answered[i] for i in mine], seen, vectors, found)
     return rows
 
@@ -154,13 +154,15 @@ def arm_rows(
         )
         x = activations.read_all(backend, tokens, sites, POSITION, batch_tokens=budget, steering=arm.steering)
         seen = np.stack([x[:, sites.index(way.site)] @ way.vector.astype(np.float64) for way in vectors], axis=1)
-        rows += _scored(_Condition(arm.id, "steered", arm.cluster, instrument), answered, seen, vectors, found)
+        rows += _scored(Condition(arm.id, "steered", arm.cluster, instrument), answered, seen, vectors, found)
         tell("steered", done + 1, len(arms))
     return rows
 
 
 @dataclass(frozen=True)
-class _Condition:
+class Condition:
+    """A condition's name, kind, cluster, and the instrument asked under it, as in `ConditionRow`."""
+
     id: str
     kind: str
     cluster: str
@@ -168,20 +170,39 @@ class _Condition:
 
 
 def _scored(
-    at: _Condition, answered: Sequence[Response], seen: Float[np.ndarray, "prompt value"],
+    at: Condition, answered: Sequence[Response], seen: Float[np.ndarray, "prompt value"],
     vectors: Sequence[Direction], found: Sequence[Benchmark],
 ) -> list[ConditionRow]:  # fmt: skip
     """Return one condition's rows: projections averaged over prompts, slopes of ratings on labels, halves by query."""
     by_id = {item.id: item for one in found for item in one.items}
     items = tuple(dict.fromkeys(one.item_id for one in answered))
     rated = scores.rate(answered, items).expected
-    labels = np.array([[by_id[item].loading(one.value) for one in vectors] for item in items])
-    groups = tuple(by_id[item].group for item in items)
+    return rows_of(
+        at, [by_id[item] for item in items], rated, seen, [by_id[a.item_id].group for a in answered], vectors
+    )
+
+
+def rows_of(
+    at: Condition, items: Sequence[Item], done: Float[np.ndarray, " item"], seen: Float[np.ndarray, "prompt value"],
+    queries: Sequence[str], vectors: Sequence[Direction],
+) -> list[ConditionRow]:  # fmt: skip
+    """Return one condition's rows, value by value.
+
+    Args:
+        at: The condition.
+        items: What the model was asked.
+        done: What it did with each: a rating, or how likely it found the response.
+        seen: Projections of every prompt on every vector.
+        queries: The query of every prompt.
+        vectors: What is read.
+    """
+    labels = np.array([[item.loading(one.value) for one in vectors] for item in items])
+    groups = tuple(item.group for item in items)
     order = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     odd = np.array([order[name] % 2 == 1 for name in groups])
-    asked_odd = np.array([order[by_id[one.item_id].group] % 2 == 1 for one in answered])
+    asked_odd = np.array([order[name] % 2 == 1 for name in queries])
     names = groups if len(set(groups)) < len(groups) else ("",) * len(groups)  # one response each: compare over items
-    slopes = [partial_slopes(labels[part], rated[part], [name for name, kept in zip(names, part) if kept])
+    slopes = [partial_slopes(labels[part], done[part], [name for name, kept in zip(names, part) if kept])
               for part in (np.ones(len(odd), dtype=bool), ~odd, odd)]  # fmt: skip
     read = [seen[part].mean(axis=0) if part.any() else np.full(len(vectors), np.nan)
             for part in (np.ones(len(asked_odd), dtype=bool), ~asked_odd, asked_odd)]  # fmt: skip
