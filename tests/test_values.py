@@ -30,7 +30,7 @@ def test_a_trait_has_no_angle() -> None:
 
 
 def test_names_are_unique_and_titles_read_well() -> None:
-    assert len(set(values.NAMES)) == len(values.NAMES) == 10 + 4 + 5 + 3 + 6
+    assert len(set(values.NAMES)) == len(values.NAMES) == 10 + 4 + 5 + 3 + 6 + 1
     assert values.title("self_direction") == "Self-Direction"
     assert values.title("openness_to_change") == "Openness to Change"
     assert values.family("neuroticism") == "big_five"

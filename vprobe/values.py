@@ -25,6 +25,8 @@ HIGHER_ORDER = ("self_enhancement", "self_transcendence", "conservation", "openn
 BIG_FIVE = ("extraversion", "agreeableness", "conscientiousness", "neuroticism", "openness")
 VALUELEX = ("competence", "character", "integrity")
 VALUELEX_SUB = ("self_competent", "user_oriented", "social", "idealistic", "professional", "ethical")
+MOOD = ("happiness",)
+"""No value: a mood, the simplest thing a very small model can be steered towards."""
 
 FAMILIES = (
     ("schwartz", SCHWARTZ),
@@ -32,6 +34,7 @@ FAMILIES = (
     ("big_five", BIG_FIVE),
     ("valuelex", VALUELEX),
     ("valuelex_sub", VALUELEX_SUB),
+    ("mood", MOOD),
 )
 NAMES = tuple(name for _, family in FAMILIES for name in family)
 
@@ -99,7 +102,7 @@ def find(name: str, *, where: str = "") -> str:
 
 
 def family(name: str) -> str:
-    """Return the family a value belongs to: schwartz, higher_order, big_five, valuelex or valuelex_sub."""
+    """Return the family a value belongs to: schwartz, higher_order, big_five, valuelex, valuelex_sub or mood."""
     canonical = find(name)
     return next(label for label, members in FAMILIES if canonical in members)
 

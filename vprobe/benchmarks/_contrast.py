@@ -37,13 +37,16 @@ class Pair:
     less: str
 
 
-def benchmark(data: DataSet, pairs: Sequence[Pair], limit: int | None) -> Benchmark:
+def benchmark(
+    data: DataSet, pairs: Sequence[Pair], limit: int | None, *, values: tuple[str, ...] = words.SCHWARTZ
+) -> Benchmark:
     """Make a benchmark of pairs: loading +1 for the reply that speaks more, 0 for the other, no other value known.
 
     Args:
         data: Where the pairs are from.
         pairs: In file order; those of one group stand together.
         limit: Keep only this many groups, whole; None keeps all.
+        values: Values the pairs are about.
     """
     first = _more_comes_first(pairs)
     kept = _taking_turns(pairs)[:limit]
@@ -66,9 +69,9 @@ def benchmark(data: DataSet, pairs: Sequence[Pair], limit: int | None) -> Benchm
             for number, more in enumerate((True, False) if pair.id in first else (False, True), start=1)
         ),
         templates=message_templates(),
-        values=words.SCHWARTZ,
+        values=values,
         reliability=tuple(
-            Reliability(value, math.nan, math.nan, within) for within in (True, False) for value in words.SCHWARTZ
+            Reliability(value, math.nan, math.nan, within) for within in (True, False) for value in values
         ),
         licence=data.licence,
         citation=data.citation,
@@ -96,7 +99,7 @@ def _more_comes_first(pairs: Sequence[Pair]) -> frozenset[str]:
     A rule a reader could guess from an id, such as every other pair, would give the answers away.
     """
     out: list[str] = []
-    for value in words.SCHWARTZ:
+    for value in dict.fromkeys(p.value for p in pairs):
         ids = sorted((p.id for p in pairs if p.value == value), key=lambda i: hashlib.sha256(i.encode()).hexdigest())
         out += ids[: len(ids) // 2]
     return frozenset(out)

@@ -71,6 +71,54 @@ def transfer(
         _transfers(folder)
 
 
+def said(
+    model: o.Model = None,
+    run: RunFolder = None,
+    values: o.SteerValues = None,
+    benchmark: o.Bench = None,
+    strengths: o.Strengths = None,
+    dose: o.Dose = None,
+    method: o.SteerMethod = None,
+    site: o.SteerSite = None,
+    on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
+    limit: o.SteerLimit = None,
+    null_draws: o.NullDraws = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = None,
+    device: o.Device = None,
+    batch_tokens: o.BatchTokens = None,
+    too_long: o.TooLong = None,
+    data: o.DataFolder = None,
+    seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
+    as_json: o.AsJson = None,
+) -> None:
+    """Measure what each dose does to how likely responses are as the model's own words; for models that cannot rate."""
+    from vprobe import pipeline
+
+    folder = Path(o.need(str(run) if run else None, "--run"))
+    config = o.resolve(
+        pipeline.as_steered(folder),
+        fields={
+            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
+            "benchmark": o.split(benchmark), "strengths": o.numbers(strengths, where="--strengths"),
+            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_operation": operation,
+            "steer_options": option, "steer_gate": gate, "steer_limit": limit, "null_draws": null_draws,
+            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
+            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        },
+    )  # fmt: skip
+    with show.progress(quiet=bool(as_json)) as tell:
+        stage = pipeline.steer_said(folder, config, tell=tell)
+    show.stage(stage, as_json=as_json)
+    if not as_json:
+        _said(folder)
+
+
 def card(
     run: RunFolder = None,
     values: o.SteerValues = None,
@@ -120,6 +168,25 @@ def card(
     if made:
         stage = dataclasses.replace(stage, facts=(("made first", ", ".join(made)), *stage.facts))
     show.stage(stage, as_json=as_json)
+
+
+def _said(folder: Path) -> None:
+    from vprobe import store, values
+    from vprobe.types import SaidRow
+
+    number = show.number
+    heads = ("value", "arm", "strength", "effect", "95 % interval", "p", "queries against", "mean shift", "n")
+    rows = store.load_rows(folder, "said", SaidRow)
+    show.table("change in log-prob per token and SD of label within queries", heads, [
+        (values.title(r.value), r.arm, number(r.strength, 3), number(r.effect, 4),
+         f"{number(r.low, 4)} .. {number(r.high, 4)}", number(r.p, 4),
+         f"{r.anti:.0%} ({r.anti_low:.0%} .. {r.anti_high:.0%})", number(r.mean_shift, 3), str(r.n_items))
+        for r in rows if r.arm == "steered"
+    ], left=2)  # fmt: skip
+    for value, arm in dict.fromkeys((r.value, r.arm) for r in rows if r.arm != "steered"):
+        some = [r.effect for r in rows if (r.value, r.arm) == (value, arm) and not math.isnan(r.effect)]
+        ends = f"{number(min(some), 4)} .. {number(max(some), 4)}" if some else "n/a"
+        show.line(f"  {values.title(value)}, {arm} vectors at the outermost doses: {ends}")
 
 
 def _transfers(folder: Path) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vprobe import damage, stats, store
-from vprobe.types import CardFact, CardPart, DamageRow, Direction, DoseRow, SearchRow, SitePick
+from vprobe import damage, effects, store
+from vprobe.types import CardFact, CardPart, DamageRow, Direction, SaidRow, SearchRow, SitePick
 
 NATS = 1.0
 """KL on neutral text at which a dose is named."""
-BEYOND = 0.95
-"""Quantile of a null arm that an effect has to exceed."""
+SAID = "log-prob per token and SD of label"
 
 
 def provenance(folder: Path, vector: Direction) -> tuple[CardFact, ...]:
@@ -71,35 +70,32 @@ def units(vector: Direction, parts: Sequence[CardPart]) -> tuple[CardFact, ...]:
 
 
 def nulls(parts: Sequence[CardPart]) -> tuple[CardFact, ...]:
-    """Sum up every null arm: half the difference of the two outermost doses, beside the vector's own.
+    """Sum up the null arms of what the model says, dose by dose: half the difference of a dose and its opposite.
 
     Args:
         parts: The card's parts.
     """
-    own = [row for row in _rows(parts, "steering") if row.arm == "steered"]
-    drawn: tuple[DoseRow, ...] = next((part.rows("steering") for part in parts if part.key == "nulls"), ())
-    both = sorted({row.strength for row in own})
-    if len(both) < 2 or not drawn or not both[0] < 0 < both[-1]:
-        return ()
-    ends = (both[0], both[-1])
-    mine = _half(own, ends).get(0, math.nan)
-    out = [CardFact("nulls", "steered", mine, n=own[0].n_items, unit="points per SD of label", source="steering",
-                    note=f"half the difference of doses {ends[1]:g} and {ends[0]:g}")]  # fmt: skip
-    for arm in dict.fromkeys(row.arm for row in drawn):
-        null = np.array(list(_half([row for row in drawn if row.arm == arm], ends).values()))
-        null = null[np.isfinite(null)]
-        if not len(null):
-            continue
-        p = float(stats.permutation_p(np.abs(np.array([mine])), np.abs(null)[:, None])[0])
-        low, top, high = np.quantile(null, (0.025, BEYOND, 0.975))
-        reached = "exceeds" if mine > top else "does not exceed"
-        note = f"the vector {reached} its 95th percentile, {top:.3g}; p = {p:.3g}, either way"
-        out.append(CardFact("nulls", arm, float(null.mean()), float(low), float(high), len(null),
-                            "points per SD of label", source="steering", note=note))  # fmt: skip
+    own = [row for row in _rows(parts, "said") if row.arm == "steered"]
+    drawn: tuple[SaidRow, ...] = next((part.rows("said") for part in parts if part.key == "nulls"), ())
+    out = []
+    for dose in sorted(
+        {row.strength for row in own if row.strength > 0 and -row.strength in {r.strength for r in own}}
+    ):
+        mine = _half(own, (-dose, dose)).get(0, math.nan)
+        for arm in dict.fromkeys(row.arm for row in drawn):
+            null = np.array(list(_half([row for row in drawn if row.arm == arm], (-dose, dose)).values()))
+            one = effects.against(null, mine)
+            if math.isfinite(one.reach):
+                reached = "goes beyond" if one.beyond else "does not go beyond"
+                note = (
+                    f"{arm} vectors: mean {one.mean:.3g}; it {reached} 95 % of them, {one.reach:.3g}; p = {one.p:.3g}"
+                )
+                out.append(CardFact("nulls", f"said at {dose:g} against {arm}", mine, n=len(null), unit=SAID,
+                                    source="said", note=note))  # fmt: skip
     return tuple(out)
 
 
-def _half(rows: Sequence[DoseRow], ends: tuple[float, float]) -> dict[int, float]:
+def _half(rows: Sequence[SaidRow], ends: tuple[float, float]) -> dict[int, float]:
     """Return per draw half the difference of the effects at two doses, draws with both."""
     found = {(row.draw, row.strength): row.effect for row in rows}
     draws = sorted({draw for draw, _ in found})
@@ -107,19 +103,24 @@ def _half(rows: Sequence[DoseRow], ends: tuple[float, float]) -> dict[int, float
 
 
 def at_cost(parts: Sequence[CardPart]) -> tuple[CardFact, ...]:
-    """Return the effect of every dose with what it costs, where sweep and damage were measured at the same doses.
+    """Return the effect of every dose with what it costs, where both were measured at the same doses.
+
+    The effect is that on ratings, or on what the model says where it does not answer with the options.
 
     Args:
         parts: The card's parts.
     """
     cost: dict[float, DamageRow] = {round(row.coefficient, 9): row for row in _rows(parts, "damage")}
+    rated = [row for row in _rows(parts, "steering") if row.arm == "steered" and row.option_mass >= damage.ANSWERS]
+    said = [row for row in _rows(parts, "said") if row.arm == "steered"]
+    unit, source = ("points per SD of label", "steering") if rated else (SAID, "said")
     out = []
-    for row in sorted((r for r in _rows(parts, "steering") if r.arm == "steered"), key=lambda r: r.strength):
+    for row in sorted(rated or said, key=lambda r: r.strength):
         paid = cost.get(round(row.coefficient, 9))
         if paid is not None:
             out.append(
-                CardFact("damage", f"effect at {row.strength:g}", row.effect, row.low, row.high, row.n_items,
-                         "points per SD of label", source="steering, damage",
+                CardFact("damage", f"effect at {row.strength:g}", row.effect, row.low, row.high, row.n_items, unit,
+                         source=f"{source}, damage",
                          note=f"KL {paid.kl:.3g}, perplexity {paid.perplexity_ratio:.3g} times the base")
             )  # fmt: skip
     return tuple(out)

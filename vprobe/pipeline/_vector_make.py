@@ -15,6 +15,7 @@ from vprobe.pipeline._common import Tell, load_backend, quiet
 from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._matrix import steer_matrix
+from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._steer import steer_sweep
 from vprobe.pipeline._transfer import steer_transfer
 from vprobe.pipeline._vector_card import vector_card
@@ -24,6 +25,7 @@ MAKERS: tuple[tuple[str, Maker], ...] = (
     ("steering", steer_sweep),
     ("dose_response", steer_matrix),
     ("damage", steer_damage),
+    ("said", steer_said),
     ("transfer", steer_transfer),
 )
 """Table a stage makes, and the stage, in the order they are made."""

@@ -14,6 +14,8 @@ from vprobe.pipeline._schema import schema
 from vprobe.types import CardPart, CardTable, Direction
 
 SWEEP, MATRIX, DAMAGE = "steer sweep", "steer matrix", "steer damage"
+ARMS = ("steering", "said")
+"""Tables with a row for every arm: the vector's own stand among the doses, the others among the null arms."""
 SIDE_BY_SIDE = ("dose_response", "effects", "specificity")
 """Tables whose rows of another method stand beside those of the vector's own."""
 
@@ -47,14 +49,15 @@ class Spec:
 
 
 _SWEPT = Source("steering", "steer", SWEEP)
+_SAID = Source("said", "said", "steer said")
 SPECS = (
     Spec("dose", "Dose-response",
          "What every dose does to held-out items: the change in the way of the item's label, beside the change of all "
          "items alike, which is a wish to say yes and no value.",
-         (_SWEPT, Source("dose_response", "matrix", MATRIX))),
+         (_SWEPT, Source("dose_response", "matrix", MATRIX), _SAID)),
     Spec("nulls", "Null arms",
          "What vectors that mean nothing do at the outermost doses: same site, same tokens, same length. An effect "
-         "that they reach too is none of this vector's own.", (_SWEPT,)),
+         "that they reach too is none of this vector's own.", (Source("nulls", "steer", SWEEP), _SWEPT, _SAID)),
     Spec("specificity", "Specificity",
          "What else moves: the vector's row of the effect matrix, what of it is a lift of all values, what the circle "
          "of values would bring along, and what is left as leakage.",
@@ -64,10 +67,10 @@ SPECS = (
          (Source("damage", "damage", DAMAGE),)),
     Spec("prompted", "Beside a prompt",
          "The same value asked for in words, on the same items: the simplest thing steering has to compete with.",
-         (Source("prompted", "prompted", "steer prompted"),)),
+         (Source("prompted", "steer", SWEEP),)),
     Spec("audits", "Audits",
          "Whether the effect follows the meaning of an option or its place, turns round with reversed items, and is "
-         "more than a wish to comply.", (Source("audits", "audits", "steer audit"),)),
+         "more than a wish to comply.", (Source("audits", "audit", "steer audit"),)),
     Spec("causal", "Taking it away and exchanging it",
          "Whether behaviour weakens where the direction is taken out, and follows it where it is exchanged.",
          (Source("ablations", "ablate", "steer ablate"), Source("interchange", "interchange", "steer interchange"))),
@@ -95,10 +98,10 @@ def part_of(spec: Spec, folder: Path, vector: Direction, config: RunConfig) -> C
     tables, missing, commands = [], [], []
     for source in spec.sources:
         rows, why = _rows(source, folder, vector, config)
-        if spec.key in ("dose", "nulls") and source.table == "steering":
+        if source.table in ARMS:
             nulls = spec.key == "nulls"
             rows = tuple(row for row in rows if (row.arm not in ("baseline", "steered")) == nulls)
-            why = why or ("" if rows else "the sweep was run without null vectors")
+            why = why or ("" if rows else "made without null vectors")
         if rows:
             units = tuple((one.column, one.unit) for one in schema([source.table]) if one.unit)
             tables.append(CardTable(source.table, rows, units))

@@ -18,8 +18,8 @@ from vprobe.report.vector_words import LAYOUTS, cells, fact_rows
 from vprobe.report.wording import number, setting
 from vprobe.types import CardFact, CardPart, CardTable, VectorCard
 
-DRAWN = {"dose": "dose", "specificity": "specificity", "damage": "damage", "transfer": "transfer"}
-"""Figure of each part that has one."""
+DRAWN = {"dose": ("dose", "said"), "specificity": ("specificity",), "damage": ("damage",), "transfer": ("transfer",)}
+"""Figures of each part that has any."""
 
 
 def write_card(card: VectorCard, out: Path, *, vector: str) -> tuple[Path, ...]:
@@ -87,7 +87,7 @@ def _json(card: VectorCard, vector: str, sha: str) -> dict[str, Any]:
 def _keyed(card: VectorCard) -> list[tuple[CardPart, str, CardTable]]:
     """Name every table once: null arms stand in the same table as the doses."""
     return [
-        (part, "steering_nulls" if part.key == "nulls" else table.name, table)
+        (part, f"{table.name}_nulls" if part.key == "nulls" and table.name != "nulls" else table.name, table)
         for part in card.parts
         for table in part.tables
     ]
@@ -148,14 +148,13 @@ def _units(card: VectorCard) -> list[str]:
 
 def _part(part: CardPart, facts: Sequence[CardFact], drawn: Sequence[style.Drawing]) -> list[str]:
     out = [f"## {part.title}", part.reads]
-    figure = next((one for one in drawn if one.name == DRAWN.get(part.key)), None)
-    if figure:
-        out.append(f"![{figure.alt}](figures/{figure.name}.png)")
+    mine_drawn = [one for one in drawn if one.name in DRAWN.get(part.key, ())]
+    out += [f"![{one.alt}](figures/{one.name}.png)" for one in mine_drawn]
     mine = [fact for fact in facts if fact.part == part.key]
     if mine:
         out.append(_table(*fact_rows(mine)))
     for table in part.tables:
-        if part.key == "nulls":
+        if part.key == "nulls" and table.name != "nulls":
             continue  # every draw is in card.json; the facts above sum them up
         for caption, heads, rows in cells(table, LAYOUTS):
             out += [*([caption] if caption else []), _table(heads, rows)]

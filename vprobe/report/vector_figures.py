@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from vprobe import damage, values
 from vprobe.report import dose, style
 from vprobe.report.wording import number, tick
-from vprobe.types import CardFact, DamageRow, DoseRow, EffectRow, SpecificityRow, VectorCard
+from vprobe.types import CardFact, DamageRow, DoseRow, EffectRow, SaidRow, SpecificityRow, TransferRow, VectorCard
 
 
 def figures(card: VectorCard) -> tuple[style.Drawing, ...]:
@@ -27,13 +27,96 @@ def figures(card: VectorCard) -> tuple[style.Drawing, ...]:
     swept: tuple[DoseRow, ...] = (*card.part("dose").rows("steering"), *card.part("nulls").rows("steering"))
     if any(row.arm == "steered" for row in swept):
         out.append(dose.draw([row for row in swept if row.arm != "baseline"], "dose"))
+    said: tuple[SaidRow, ...] = (*card.part("dose").rows("said"), *card.part("nulls").rows("said"))
+    if any(row.arm == "steered" for row in said):
+        out.append(_said(card, said))
     effects: tuple[EffectRow, ...] = card.part("specificity").rows("effects")
     if effects:
         out.append(_specificity(card, effects))
     costs: tuple[DamageRow, ...] = card.part("damage").rows("damage")
     if costs:
         out.append(_damage(card, costs))
+    moved: tuple[TransferRow, ...] = card.part("transfer").rows("transfer")
+    if any(math.isfinite(row.estimate) for row in moved):
+        out.append(_transfer(card, moved))
     return tuple(out)
+
+
+def _said(card: VectorCard, rows: Sequence[SaidRow]) -> style.Drawing:
+    """Draw how far the model's own words move, over the reach of null vectors at every dose."""
+    tint = style.colour(card.direction.value)
+    own = sorted((row for row in rows if row.arm == "steered"), key=lambda row: row.strength)
+    handles: list[Line2D | Patch] = [Line2D([], [], marker="o", ms=4, color=style.INK, label="steered, 95 % interval")]
+    with style.drawing():
+        figure = style.blank(3.6, 5.4)
+        axes = figure.subplots()
+        for arm in dict.fromkeys(row.arm for row in rows if row.arm != "steered"):
+            handles.append(_null(axes, arm, [row for row in rows if row.arm == arm]))
+        axes.axhline(0, color=style.MUTED, lw=0.8)
+        axes.plot([row.strength for row in own], [row.effect for row in own], "-o", color=tint, ms=4.5, lw=1.5)
+        axes.vlines([row.strength for row in own], [row.low for row in own], [row.high for row in own], color=tint)
+        axes.set_title(f"{style.title(card.direction.value)} at {card.direction.site}", size=9)
+        axes.set_xlabel(f"strength ({own[0].dose})")
+        axes.set_ylabel("change in log-prob per token\nand SD of label")
+        axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+        axes.grid(axis="y", color=style.GRID, lw=0.5)
+        figure.legend(handles=handles, loc="outside lower center", ncols=1)
+        alt = f"How far doses of the {style.title(card.direction.value)} vector move what the model would say itself."
+        return style.finish(figure, "said", alt)
+
+
+def _null(axes: Axes, arm: str, rows: Sequence[SaidRow]) -> Line2D | Patch:
+    """Draw the middle 95 % of a null arm at every dose: shaded for shuffled labels, dashed edges for the others."""
+    reach = [(0.0, 0.0, 0.0)]
+    for strength in {row.strength for row in rows}:
+        found = np.array([row.effect for row in rows if row.strength == strength and math.isfinite(row.effect)])
+        if len(found):
+            low_end, high_end = np.quantile(found, (0.025, 0.975))
+            reach.append((strength, float(low_end), float(high_end)))
+    x, low, high = ([one[part] for one in sorted(reach)] for part in range(3))
+    told = f"middle 95 % of {len({row.draw for row in rows})} draws"
+    if arm == "shuffled":
+        axes.fill_between(x, low, high, color=style.BAND, alpha=0.42, lw=0)
+        return Patch(fc=style.BAND, alpha=0.42, label=f"shuffled labels: {told}")
+    for edge in (low, high):
+        axes.plot(x, edge, color=style.MUTED, lw=0.9, ls=(0, (3, 2)))
+    return Line2D([], [], color=style.MUTED, lw=0.9, ls=(0, (3, 2)), label=f"{arm} vectors: {told}")
+
+
+def _transfer(card: VectorCard, rows: Sequence[TransferRow]) -> style.Drawing:
+    """Draw one line per instrument, each on a scale of its own, over the reach of shuffled-label vectors."""
+    rows = [row for row in rows if math.isfinite(row.estimate)]
+    tint = style.colour(card.direction.value)
+    with style.drawing():
+        figure = style.blank(0.85 * len(rows) + 0.9, 7.6)
+        for axes, row in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+            if row.n_nulls:
+                axes.axvspan(row.null_low, row.null_high, color=style.BAND, alpha=0.42, lw=0)
+            axes.axvline(0, color=style.MUTED, lw=0.8)
+            if math.isfinite(row.low):
+                axes.plot([row.low, row.high], [0, 0], color=tint, lw=2)
+            face = tint if row.shown else style.PAPER
+            axes.plot([row.estimate], [0], "o", ms=6.5, mfc=face, mec=tint, mew=1.5)
+            axes.set_yticks([0], [row.instrument])
+            axes.set_ylim(-1, 1)
+            axes.tick_params(axis="y", length=0)
+            axes.spines["left"].set_visible(False)
+            way = {1: "up", -1: "down"}.get(row.predicted, "nothing")
+            axes.set_title(f"{row.measure.partition(';')[0]} ({row.unit}); predicted: {way}", size=7.5, weight="normal")
+            axes.xaxis.set_major_formatter(lambda value, _: tick(value))
+            axes.margins(x=0.1)
+        figure.legend(handles=_transfer_handles(), loc="outside lower center", ncols=3)
+        alt = f"Half the change of {len(rows)} instruments unused for fitting under the outermost doses."
+        return style.finish(figure, "transfer", alt)
+
+
+def _transfer_handles() -> list[Line2D | Patch]:
+    dot = {"marker": "o", "ms": 6, "mec": style.INK, "mew": 1.4, "color": style.INK, "lw": 2}
+    return [
+        Line2D([], [], mfc=style.INK, label="shown: as predicted and beyond the null", **dot),
+        Line2D([], [], mfc=style.PAPER, label="not shown; bar: 95 % interval", **dot),
+        Patch(fc=style.BAND, alpha=0.42, label="shuffled labels, middle 95 %"),
+    ]
 
 
 def _specificity(card: VectorCard, rows: Sequence[EffectRow]) -> style.Drawing:
@@ -163,7 +246,8 @@ def _iso(axes: Axes, points: Sequence[CardFact], paid: dict[str, float], tint: s
             text = number(float(one.name.removeprefix("effect at ")), 2)
             axes.annotate(text, (at, one.value), xytext=(5, 3), textcoords="offset points", size=7, color=style.INK)
     axes.axhline(0, color=style.MUTED, lw=0.8)
-    axes.set_title("effect (points per SD) over its cost", size=8.5)
+    unit = "points" if points[0].unit.startswith("points") else "log-prob per token"
+    axes.set_title(f"effect ({unit} per SD) over cost", size=8.5)
     axes.set_xlabel("KL on neutral text (nats per token)")
     positive = [paid[one.name] for one in points if paid[one.name] > 0]
     if positive and max(positive) > 20 * min(positive):

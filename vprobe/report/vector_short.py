@@ -8,7 +8,7 @@ from vprobe import damage
 from vprobe.report import style
 from vprobe.report.vector_words import significant as three
 from vprobe.report.wording import chance, listing, share
-from vprobe.types import DamageRow, ResponseRow, SpecificityRow, VectorCard
+from vprobe.types import DamageRow, DoseRow, NullRow, ResponseRow, SaidRow, SpecificityRow, VectorCard
 
 
 def lines(card: VectorCard) -> tuple[str, ...]:
@@ -17,11 +17,50 @@ def lines(card: VectorCard) -> tuple[str, ...]:
     Args:
         card: The card.
     """
-    found = (_slope(card), _nulls(card), _specific(card), _cost(card), _transfer(card), _rung(card), _missing(card))
+    found = (
+        _mute(card),
+        _words(card),
+        _slope(card),
+        _nulls(card),
+        _specific(card),
+        _cost(card),
+        _transfer(card),
+        _rung(card),
+        _missing(card),
+    )
     return tuple(one for one in found if one)
 
 
+def _mute(card: VectorCard) -> str:
+    """Return a warning where the model does not answer rating questions at all; empty elsewhere."""
+    rows: tuple[DoseRow, ...] = card.part("dose").rows("steering")
+    mass = min((row.option_mass for row in rows), default=math.nan)
+    if not mass < damage.ANSWERS:
+        return ""
+    return (
+        f"The model does not answer rating questions with their options (mass {three(mass)}): whatever stands below of "
+        "its ratings, claims among them, means nothing."
+    )
+
+
+def _words(card: VectorCard) -> str:
+    rows: tuple[SaidRow, ...] = card.part("dose").rows("said")
+    if not rows:
+        return ""
+    ends = sorted(rows, key=lambda row: row.strength)
+    low, high = ends[0], ends[-1]
+    facts = [fact for fact in card.facts if fact.part == "nulls" and fact.source == "said"]
+    beyond = sum("it goes beyond" in fact.note for fact in facts)
+    told = f"; it goes beyond 95 % of null vectors in {beyond} of {len(facts)} comparisons" if facts else ""
+    return (
+        f"What it would say itself moves by {three(low.effect)} at {three(low.strength)} and {three(high.effect)} at "
+        f"{three(high.strength)} (log-prob per token and SD of label, {high.n_queries} queries){told}."
+    )
+
+
 def _slope(card: VectorCard) -> str:
+    if _mute(card):
+        return ""
     rows: tuple[ResponseRow, ...] = card.part("dose").rows("dose_response")
     row = next((r for r in rows if r.method.replace("_", "-") == card.direction.method.replace("_", "-")), None)
     if row is None or math.isnan(row.slope):
@@ -36,21 +75,24 @@ def _slope(card: VectorCard) -> str:
 
 
 def _nulls(card: VectorCard) -> str:
-    facts = [fact for fact in card.facts if fact.part == "nulls"]
-    arms = [fact for fact in facts if fact.name != "steered"]
-    if not arms:
+    rows: tuple[NullRow, ...] = card.part("nulls").rows("nulls")
+    arms = [row for row in rows if row.arm not in ("steered", "prompted") and row.n_draws > 1]
+    if not arms or _mute(card):
         return ""
-    below = [fact.name for fact in arms if "does not exceed" not in fact.note]
-    short = [fact.name for fact in arms if "does not exceed" in fact.note]
-    told = f"its effect of {three(facts[0].value)} exceeds the 95th percentile of {listing(below)} vectors" if below \
-        else f"its effect of {three(facts[0].value)} exceeds no null arm"  # fmt: skip
-    return f"At the outermost doses {told}" + (f", not that of {listing(short)}." if short and below else ".")
+    below, short = [row.arm for row in arms if row.beyond], [row.arm for row in arms if not row.beyond]
+    told = f"goes beyond 95 % of {listing(below)} vectors" if below else "goes beyond no null arm"
+    asked = next((row for row in rows if row.arm == "prompted"), None)
+    prompt = f" Asking in words moves them by {three(asked.mean)}." if asked else ""
+    return (
+        f"At the outermost doses its effect of {three(arms[0].steered)} points per SD of label {told}"
+        + (f", not of {listing(short)}." if short and below else ".") + prompt
+    )  # fmt: skip
 
 
 def _specific(card: VectorCard) -> str:
     rows: tuple[SpecificityRow, ...] = card.part("specificity").rows("specificity")
     row = next((r for r in rows if r.kind == "unique"), None)
-    if row is None or math.isnan(row.ratio):
+    if row is None or math.isnan(row.ratio) or _mute(card):
         return ""
     return (
         f"Other values move by {share(row.ratio)} of what the target moves (95 % {share(row.low)} to "

@@ -10,12 +10,16 @@ from typing import Any
 from vprobe.report import style
 from vprobe.report.wording import MISSING, chance, interval, number, share
 from vprobe.types import (
+    AuditRow,
     CardFact,
     CardTable,
     DamageRow,
     DoseRow,
     EffectRow,
+    NullRow,
+    PromptRow,
     ResponseRow,
+    SaidRow,
     SolvedRow,
     SpecificityRow,
     TransferRow,
@@ -59,14 +63,15 @@ def cells(table: CardTable, layouts: Mapping[str, Layout]) -> list[Cells]:
 
 def _any(table: CardTable) -> Cells:
     """Lay out rows nobody wrote a layout for; what is the same in all goes into the caption."""
-    names = [field.name for field in dataclasses.fields(table.rows[0])]
+    first = table.rows[0]
+    names = [field.name for field in dataclasses.fields(first)]
     told: dict[str, list[str]] = {name: [_cell(getattr(row, name)) for row in table.rows] for name in names}
     alike = [name for name in names if len(table.rows) > 1 and len(dict.fromkeys(told[name])) == 1]
     shown = [name for name in names if name not in alike]
     units = dict(table.units)
     caption = "; ".join(f"{name.replace('_', ' ')}: {told[name][0]}" for name in alike if told[name][0])
     heads = tuple(
-        (">" if isinstance(getattr(table.rows[0], n), (int, float)) else "") + n.replace("_", " ")
+        (">" if isinstance(getattr(first, n), (int, float)) else "") + n.replace("_", " ")
         + (f" ({units[n]})" if units.get(n) and not units[n].startswith("see ") else "")
         for n in shown
     )  # fmt: skip
@@ -205,6 +210,54 @@ def _transfer(rows: Sequence[TransferRow]) -> list[Cells]:
     return [(f"{caption}{max(r.n_nulls for r in rows)} vectors of shuffled labels.", heads, made)]
 
 
+def _said(rows: Sequence[SaidRow]) -> list[Cells]:
+    heads = (">strength", ">coefficient", ">effect", ">95 %", ">p", ">queries against", ">95 %", ">mean shift",
+             ">queries")  # fmt: skip
+    made = [
+        (number(r.strength, 3), significant(r.coefficient), significant(r.effect), _ends(r.low, r.high), chance(r.p),
+         share(r.anti), interval(r.anti_low, r.anti_high), significant(r.mean_shift), str(r.n_queries))
+        for r in sorted(rows, key=lambda r: r.strength)
+    ]  # fmt: skip
+    one = rows[0]
+    return [(f"What the model would say itself, responses of {one.instrument}: change in log-prob per token and SD of "
+             f"label within queries; strength 1 is: {one.dose}. No rating is asked.", heads, made)]  # fmt: skip
+
+
+def _nulls(rows: Sequence[NullRow]) -> list[Cells]:
+    heads = ("arm", ">draws", ">mean effect", ">SD", ">95 % reach to", ">largest", ">p", "the vector goes beyond",
+             ">mean shift", ">items against")  # fmt: skip
+    made = [
+        (r.arm, str(r.n_draws), significant(r.mean), significant(r.sd), significant(r.reach), significant(r.largest),
+         chance(r.p), "itself" if r.arm == "steered" else "yes" if r.beyond else "no", significant(r.mean_shift),
+         share(r.anti))
+        for r in rows
+    ]  # fmt: skip
+    return [("Ratings at the outermost doses, in the direction of the dose, points per SD of label; asked for by a "
+             "prompt too.", heads, made)]  # fmt: skip
+
+
+def _prompted(rows: Sequence[PromptRow]) -> list[Cells]:
+    heads = ("asked by", ">prompts", ">their effect", ">95 %", ">effect of the vector", ">95 %", ">r over items",
+             ">95 %", ">cosine with the prompted direction", ">95 % of random vectors", ">items")  # fmt: skip
+    made = [
+        (r.asked_by, str(r.n_prompts), significant(r.effect), _ends(r.low, r.high), significant(r.vector_effect),
+         _ends(r.vector_low, r.vector_high), share(r.r), interval(r.r_low, r.r_high), share(r.cosine),
+         share(r.cosine_null), str(r.n_items))
+        for r in rows
+    ]  # fmt: skip
+    return [("Points per SD of label within queries, on the same items.", heads, made)]
+
+
+def _audits(rows: Sequence[AuditRow]) -> list[Cells]:
+    heads = ("audit", "arm", "measure", ">figure", ">95 %", "unit", "verdict", ">items", "note")
+    made = [
+        (r.audit, r.arm, r.measure, significant(r.estimate), _ends(r.low, r.high), r.unit, r.verdict, str(r.n_items),
+         r.note)
+        for r in rows
+    ]  # fmt: skip
+    return [("", heads, made)]
+
+
 LAYOUTS: dict[str, Layout] = {
     "steering": _doses,
     "dose_response": _responses,
@@ -213,5 +266,9 @@ LAYOUTS: dict[str, Layout] = {
     "damage": _damage,
     "solved": _solved,
     "transfer": _transfer,
+    "said": _said,
+    "nulls": _nulls,
+    "prompted": _prompted,
+    "audits": _audits,
 }
 """Tables with a layout of their own."""
