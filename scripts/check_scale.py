@@ -59,9 +59,14 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def command(words: tuple[str, ...], folder: Path, rank: int, of: int) -> None:
-    """Be one rank: run the command line as `python -m vprobe` does, in an environment as torchrun makes it."""
-    from vprobe.__main__ import main
+    """Be one rank: run the command line as `python -m vprobe` does, in an environment as torchrun makes it.
 
+    The checkout's commit is left out of the run's record: somebody may commit between two runs.
+    """
+    from vprobe.__main__ import main
+    from vprobe.pipeline import _common
+
+    _common._commit = lambda root: ""
     os.environ.update({"RANK": str(rank), "WORLD_SIZE": str(of), "LOCAL_RANK": str(rank)})
     sys.argv = ["vprobe", *words, "--out", str(folder)]
     with (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vprobe import activations
+from vprobe import activations, ranks
 from vprobe.types import (
     Answers,
     Generation,
@@ -61,7 +61,8 @@ class FakeBackend:
         self.device = "cpu"
         self.default_batch_tokens = budget
         self.size = ModelSize(8.0, 32, 0, 32, budget)
-        self.unshared = "a table of numbers shares nothing"
+        self.unshared = self.unshared_options = "a table of numbers shares nothing"
+        self.halved = 0
         self.delay, self.answer = delay, answer
         self.calls: list[tuple[str, ...]] = []
         self.asked_new_tokens: list[tuple[int, int]] = []
@@ -172,5 +173,6 @@ def extract(folder: Path, backend: FakeBackend, *, n: int = 30, **changed: Any) 
 if __name__ == "__main__":
     slow = FakeBackend(delay=float(sys.argv[2]))
     print("ready", flush=True)
-    extract(Path(sys.argv[1]), slow)
+    shared = tuple(("limit", word) for word in sys.argv[3:])
+    extract(Path(sys.argv[1]), slow, rank=ranks.find(), settings=shared, batch_tokens=16)
     print("finished", flush=True)

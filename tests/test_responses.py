@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from vprobe import responses, store
 from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.prompts import NO_LABEL, Parsed, parse
+from vprobe.ranks import Rank
 from vprobe.types import Message, Option, Response
 
 from tests.fake_backend import OPTIONS, FakeBackend, encode, encode_answers, prompts
@@ -222,3 +224,30 @@ def test_unfinished_answers_to_something_else_are_refused_and_kept(tmp_path, bac
     with pytest.raises(StoreError, match=names):
         _rate(tmp_path, backend, **changed)
     assert (tmp_path / PARTIAL).read_bytes() == before
+
+
+def test_ranks_answer_from_logs_of_their_own_and_a_single_process_goes_on_from_them(tmp_path: Path) -> None:
+    alone = responses.collect(rater(), ASKED, greedy=True)
+    first = rater()
+    store_, asked = tmp_path / "run", {"greedy": True, "folder": tmp_path / "run", "batch_tokens": 40}
+    with pytest.raises(KeyboardInterrupt):
+        responses.collect(first, ASKED, rank=Rank(1, 2, 1), on_batch=stop_after(2), **asked)
+    assert [path.name for path in store_.glob("*.jsonl")] == ["responses.partial.1.jsonl"]
+    with (store_ / "responses.partial.1.jsonl").open("ab") as file:
+        file.write(b'{"torn')
+    for rank in (Rank(0, 2, 0), Rank(1, 2, 1), Rank()):
+        assert responses.collect(rater(), ASKED, rank=rank, **asked) == alone
+    store.save_responses(store_, alone)
+    assert not list(store_.glob("*.jsonl"))
+
+
+def stop_after(n: int) -> Callable[[object], None]:
+    """Stop as a user would, when so many batches are answered."""
+    seen: list[object] = []
+
+    def look(fresh: object) -> None:
+        seen.append(fresh)
+        if len(seen) == n:
+            raise KeyboardInterrupt
+
+    return look
