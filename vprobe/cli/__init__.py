@@ -17,6 +17,7 @@ from vprobe.cli import (
     damage,
     data,
     effects,
+    evals,
     instruments,
     model,
     power,
@@ -75,7 +76,9 @@ app.command()(study.probe)
 model.steer_group.command("matrix")(effects.matrix)
 model.steer_group.command("solve")(effects.solve)
 model.steer_group.command("damage")(damage.damage)
+model.steer_group.command("eval")(evals.evaluate)
 model.steer_group.command("audit")(audits.audit)
+model.steer_group.command("said")(cards.said)
 model.steer_group.command("transfer")(cards.transfer)
 model.steer_group.command("card")(cards.card)
 app.add_typer(model.steer_group, name="steer")

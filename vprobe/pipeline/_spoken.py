@@ -67,6 +67,35 @@ def steer_text(
     texts = tuple(prompts_of or PROMPTS)
     if not all(text.strip() for text in texts):
         raise InputError("empty prompt", where="--prompt", expected="some text")
+    backend, changes, wanted = changes_of(folder, config, value=value, strength=strength, backend=backend)
+    write = partial(backend.generate, max_new_tokens=max_new_tokens, temperature=temperature, seed=config.seed)
+    told = about(config, wanted[0][0], backend.info)
+    out = []
+    for text in texts:
+        row = prompts.encode_text(backend.tokenizer, text)
+        pair = [
+            write([row], steering=how, **_watching(backend, said, text, name))[0]
+            for name, how in (("base", ()), ("steered", changes))
+        ]
+        out.append(dataclasses.replace(_beside(text, changes, wanted, backend, row, pair), about=told))
+    return _levelled(out)
+
+
+def changes_of(
+    folder: Path | None, config: RunConfig, *, value: str, strength: float, backend: Backend | None = None
+) -> tuple[Backend, list[Steering], tuple[tuple[str, float], ...]]:
+    """Return the model, the changes that a dose of some values stands for, and those values with their strengths.
+
+    Args:
+        folder: A run with directions; None for a direction from a file.
+        config: As for `steer_text`.
+        value: As for `steer_text`.
+        strength: As for `steer_text`.
+        backend: A model already loaded.
+
+    Raises:
+        VprobeError: Unknown value or site, or a run of another model.
+    """
     wanted = _pairs(value, strength)
     if config.steer_vector:
         backend = backend or load_backend(config)
@@ -80,17 +109,7 @@ def steer_text(
     for one, (_, size) in zip(chosen, wanted, strict=True):
         how = manner(folder or Path(), config, one)
         changes.append(how.change(one, size * unit_of(backend, how, one, config)[0]))
-    write = partial(backend.generate, max_new_tokens=max_new_tokens, temperature=temperature, seed=config.seed)
-    told = about(config, wanted[0][0], backend.info)
-    out = []
-    for text in texts:
-        row = prompts.encode_text(backend.tokenizer, text)
-        pair = [
-            write([row], steering=how, **_watching(backend, said, text, name))[0]
-            for name, how in (("base", ()), ("steered", changes))
-        ]
-        out.append(dataclasses.replace(_beside(text, changes, wanted, backend, row, pair), about=told))
-    return _levelled(out)
+    return backend, changes, wanted
 
 
 def _needed(folder: Path | None) -> Path:
