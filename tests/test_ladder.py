@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from vprobe import claims
 from vprobe.claims import Evidence
-from vprobe.types import Agreement, ClaimRow
+from vprobe.types import AblationRow, Agreement, ClaimRow, InterchangeRow
 
 
 def row(level: str = "item", **changed) -> Agreement:
@@ -25,9 +25,27 @@ def made(name: str, stands: bool = True) -> ClaimRow:
     return ClaimRow(name, "power", stands, reason, "r", 0.5, 0.0005, 0.001, 2000, 500, "partial", "resid_post.1")
 
 
+ABLATED = AblationRow(
+    value="power", method="partial", site="resid_post.1", positions="response", share=0.2, base=0.4, base_low=0.3,
+    base_high=0.5, slope=0.1, removed=0.9, low=0.85, high=0.95, isotropic=0.1, random=0.5, shuffled=0.6, other=0.2,
+    reach=0.6, beyond=True, others=0.0, others_low=-0.1, others_high=0.1, mean_shift=0.0, n_null=69, n_conditions=6,
+    n_items=40, n_unscored=0,
+)  # fmt: skip
+
+
+def exchanged(agrees: bool, verdict: str) -> InterchangeRow:
+    numbers = dict.fromkeys(
+        [f.name for f in fields(InterchangeRow) if f.type == "float"], 0.4
+    )  # fmt: skip
+    return InterchangeRow(
+        value="power", method="partial", site="resid_post.1", positions="response", agrees=agrees, verdict=verdict,
+        n_null=60, n_pairs=6, n_items=40, n_unscored=0, **numbers,
+    )  # fmt: skip
+
+
 WHOLE = Evidence(
     "power", row(), row("condition"), tuple(map(made, ("beyond text", "unique", "causal"))), untrained=0.1,
-    selectivity=0.3, ablated=True, instruments=(("svo", 0.01),), families=(("qwen2", True),),
+    selectivity=0.3, ablated=ABLATED, instruments=(("svo", 0.01),), families=(("qwen2", True),),
 )  # fmt: skip
 
 
@@ -60,7 +78,10 @@ def test_all_evidence_reaches_the_top_and_no_evidence_the_ground() -> None:
         (4, {"conditions": None}, "no conditions"),
         (4, {"conditions": row("condition", p_family=0.4)}, "over 50 conditions"),
         (5, {"ablated": None}, "ablation was not tried"),
-        (5, {"ablated": False}, "does not weaken"),
+        (5, {"ablated": replace(ABLATED, beyond=False, low=0.3)}, "removes 90% of what ratings owe to it (30% to 95%)"),
+        (5, {"ablated": replace(ABLATED, removed=math.nan, base=0.001)}, "nothing for ablation to take away"),
+        (5, {"exchanged": exchanged(False, "dormant pathway: more than the whole")}, "dormant pathway"),
+        (8, {"exchanged": exchanged(True, "agree")}, ""),
         (6, {"instruments": (("svo", 0.03), ("pvq-21", 0.5))}, "p = 0.06 over 2 instruments"),
         (6, {"instruments": ()}, "no instrument"),
         (7, {"families": (("llama", False),)}, "not decodable in llama"),
@@ -73,4 +94,4 @@ def test_the_climb_ends_where_evidence_fails_or_is_missing_and_says_why(rung, ch
 
 
 def test_later_evidence_does_not_make_up_for_an_earlier_gap() -> None:
-    assert climb(untrained=math.nan, ablated=True).rung == 1
+    assert climb(untrained=math.nan, ablated=ABLATED).rung == 1

@@ -32,7 +32,7 @@ OnBatch = Callable[[tuple[Response, ...]], None]
 class _Settings:
     greedy: bool
     max_new_tokens: int
-    batch_tokens: int
+    batch_tokens: int | None
     temperature: float
     seed: int
 
@@ -54,7 +54,7 @@ def collect(
     rank: Rank = ALONE,
     shared: Sequence[tuple[str, str]] = (),
 ) -> tuple[Response, ...]:
-    """Ask a model for its ratings, in batches of similar length; results are in the order of the prompts.
+    """Ask a model for its ratings, prompts that begin alike together; results are in the order of the prompts.
 
     With a run folder every finished batch is kept there at once, and an interrupted call goes on where it stopped.
     Hand the result to `store.save_responses`, which writes the table and drops what was kept on the way.
@@ -86,7 +86,7 @@ def collect(
         raise InputError(f"{max_new_tokens} new tokens", where="rate", expected="at least 1")
     if answers is None:
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
-    settings = _Settings(greedy, max_new_tokens, batch_tokens or backend.default_batch_tokens, temperature, seed)
+    settings = _Settings(greedy, max_new_tokens, batch_tokens, temperature, seed)
     if folder is None:
         return _collect(backend, prompts, answers, settings, steering, None, on_batch, progress)
     if steering:
@@ -114,9 +114,9 @@ def _collect(
     progress: Progress | None,
 ) -> tuple[Response, ...]:
     """Ask what a log does not hold yet, batch by batch."""
-    sizes = [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
+    sizes = _sizes(answers)
     kept = {response.prompt_id: response for response in (log.done if log is not None else ())}
-    batches = batching.plan(sizes, settings.batch_tokens)
+    batches = _batches(backend, answers, settings)
     names, costs = [[prompts[i].id for i in batch] for batch in batches], [sum(sizes[i] for i in b) for b in batches]
     _tell(progress, kept, prompts)
     for b in range(len(batches)) if log is None else log.claims(names, costs):
@@ -128,6 +128,18 @@ def _collect(
         _tell(progress, kept, prompts)
     kept.update((response.prompt_id, response) for response in (log.done if log is not None else ()))
     return tuple(kept[prompt.id] for prompt in prompts if prompt.id in kept)
+
+
+def _batches(backend: Backend, answers: Sequence[Answers], settings: _Settings) -> tuple[tuple[int, ...], ...]:
+    """Divide prompts into batches: those that begin alike together where the engine computes that once."""
+    if backend.unshared_options or not any(one.options for one in answers):
+        return batching.plan(_sizes(answers), settings.batch_tokens or backend.default_batch_tokens)
+    ids = [one.prompt.ids for one in answers]
+    return batching.plan_shared(ids, settings.batch_tokens or batching.HELD * backend.default_batch_tokens)
+
+
+def _sizes(answers: Sequence[Answers]) -> list[int]:
+    return [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
 
 
 def _tell(progress: Progress | None, kept: Collection[str], prompts: Sequence[Prompt]) -> None:
@@ -164,8 +176,7 @@ def collect_arms(
     if answers is None:
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
     found: list[dict[str, Response]] = [{} for _ in arms]
-    sizes = [len(one.prompt.ids) + sum(len(option) for option in one.options) for one in answers]
-    for batch in batching.plan(sizes, batch_tokens or backend.default_batch_tokens):
+    for batch in batching.plan(_sizes(answers), batch_tokens or backend.default_batch_tokens):
         chosen = backend.choose_arms([answers[i] for i in batch], arms)
         for kept, rows in zip(found, chosen, strict=True):
             for i, row in zip(batch, rows, strict=True):
@@ -174,6 +185,36 @@ def collect_arms(
         if progress is not None:
             progress(sum(map(len, found)), len(prompts) * len(arms))
     return tuple(tuple(kept[prompt.id] for prompt in prompts) for kept in found)
+
+
+def collect_own_arms(
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    arms: Sequence[Sequence[Sequence[Steering]]],
+    *,
+    answers: Sequence[Answers],
+    progress: Progress | None = None,
+) -> tuple[tuple[Response, ...], ...]:
+    """Ask each prompt under arms of its own, as many as every other; per arm as `collect` would return them.
+
+    Args:
+        backend: The model.
+        prompts: Rating prompts.
+        arms: Per prompt its arms.
+        answers: The prompts with their options as tokens, in the same order.
+        progress: Called with prompts done and prompts in all.
+
+    Raises:
+        ModelError: A log-probability that is NaN.
+    """
+    _require_once(prompts)
+    found: list[list[Response]] = []
+    for i, (prompt, own) in enumerate(zip(prompts, arms, strict=True)):
+        chosen = [_finite(prompt, rows[0]) for rows in backend.choose_arms([answers[i]], own)]
+        found.append([_response(prompt, answers[i], row, None, NOT_ASKED) for row in chosen])
+        if progress is not None:
+            progress(i + 1, len(prompts))
+    return tuple(zip(*found, strict=True))
 
 
 def _require_once(prompts: Sequence[Prompt]) -> None:
@@ -234,7 +275,9 @@ def _write(
     together = [i for i, n in enumerate(room) if n == most]
     alone = [[i] for i, n in enumerate(room) if 0 < n < most]
     texts: list[str | None] = [None] * len(prompts)
-    for rows in ([together] if together else []) + alone:
+    budget = settings.batch_tokens or backend.default_batch_tokens
+    planned = batching.plan([len(encoded[i].ids) for i in together], budget)
+    for rows in [[together[k] for k in sorted(batch)] for batch in planned] + alone:
         asked = [encoded[i] for i in rows]
         written = backend.generate(
             asked, max_new_tokens=room[rows[0]], temperature=settings.temperature,

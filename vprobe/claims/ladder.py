@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vprobe.stats import LEAST_RELIABILITY
-from vprobe.types import Agreement, ClaimRow
+from vprobe.types import AblationRow, Agreement, ClaimRow, InterchangeRow
 
 SHARE = 0.5
 """Share of the ceiling that the lower end of r has to reach on rung 4."""
@@ -28,8 +28,8 @@ class Evidence:
         claims: Claims decided of this value or of all values.
         untrained: r of the same probe on an untrained model of the same shape; NaN when none was read.
         selectivity: Lower end of the 95 % interval of r less that of a control task; NaN when none was run.
-        ablated: True when taking the direction away was seen to weaken the behaviour, False when it was not, None when
-            nobody tried.
+        ablated: What taking the direction out left of the behaviour; None when nobody tried.
+        exchanged: What another prompt's coordinate did to it; None when nobody tried, which rung 6 does not ask for.
         instruments: Instruments the direction was never fitted on, each with its p there.
         families: Other families of models, each with whether the value is decodable there.
     """
@@ -40,7 +40,8 @@ class Evidence:
     claims: tuple[ClaimRow, ...] = ()
     untrained: float = math.nan
     selectivity: float = math.nan
-    ablated: bool | None = None
+    ablated: AblationRow | None = None
+    exchanged: InterchangeRow | None = None
     instruments: tuple[tuple[str, float], ...] = ()
     families: tuple[tuple[str, bool], ...] = ()
 
@@ -136,11 +137,17 @@ def _agrees(one: Evidence, alpha: float) -> str:
 
 
 def _writes(one: Evidence, alpha: float) -> str:
-    why = _claim(one, "causal")
-    if why:
-        return why
-    tried = {None: "ablation was not tried", False: "ablation does not weaken the behaviour", True: ""}
-    return tried[one.ablated]
+    why, row = _claim(one, "causal"), one.ablated
+    if why or row is None:
+        return why or "ablation was not tried"
+    if math.isnan(row.removed):
+        return (
+            f"nothing for ablation to take away: ratings follow what is read by {row.base:.2f} points per SD of label"
+        )
+    if row.beyond:
+        return one.exchanged.verdict if one.exchanged and not one.exchanged.agrees else ""
+    gone = f"{row.removed:.0%} of what ratings owe to it ({row.low:.0%} to {row.high:.0%})"
+    return f"taking it out removes {gone}, null vectors up to {row.reach:.0%}"
 
 
 def _transfers(one: Evidence, alpha: float) -> str:

@@ -15,6 +15,7 @@ from vprobe.effects._audits import (
 )
 from vprobe.effects._dose import DoseResponse, dose_response, item_slopes
 from vprobe.effects._followed import Followed, followed
+from vprobe.effects._interchange import Slope, agreement_of
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
 from vprobe.effects._matrix import Matrix, effect_matrix, label_spread
 from vprobe.effects._nulls import Against, against, outward
@@ -34,10 +35,12 @@ __all__ = [
     "Matrix",
     "Purged",
     "Shared",
+    "Slope",
     "ablation",
     "acceptance",
     "against",
     "against_label",
+    "agreement_of",
     "circle_fit",
     "compliance",
     "dose_response",

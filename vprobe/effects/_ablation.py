@@ -10,6 +10,9 @@ from jaxtyping import Bool, Float
 
 from vprobe.effects._followed import Followed
 
+LEAST = 0.01
+"""Rating points per SD of label below which ratings do not follow anything."""
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -17,7 +20,7 @@ class Ablation:
 
     Args:
         base: Slopes of the unchanged model's ratings, points per SD of what is read and SD of label.
-        there: True where the lower end of the 95 % interval of `base` is above 0.
+        there: True where the lower end of the 95 % interval of `base` is above `LEAST`.
         slope: Slopes under each arm.
         removed: 1 - (slope / base)^2; NaN where ratings do not follow what is read to begin with.
         low: Lower end of its 95 % percentile interval, whole queries drawn.
@@ -44,7 +47,7 @@ def ablation(found: Followed) -> Ablation:
     Args:
         found: Slopes; arm 0 is the unchanged model.
     """
-    there = found.low[0] > 0
+    there = found.low[0] > LEAST
     removed, others = _gone(found.effect[None])
     own, rest = _gone(found.draws)
     low, high = (np.where(there, Followed.quantile(own, at), np.nan) for at in (0.025, 0.975))

@@ -19,19 +19,23 @@ from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._demographics import demographics
 from vprobe.pipeline._extract import extract
+from vprobe.pipeline._eval import Tasks, steer_eval
 from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._foresee import foresee
 from vprobe.pipeline._import import import_vectors
 from vprobe.pipeline._induce import induce
+from vprobe.pipeline._interchange import interchange
 from vprobe.pipeline._ladder import Climbed, climb
 from vprobe.pipeline._lexicon import build_lexicon, elicit, word_groups
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
+from vprobe.pipeline._positions import positions
 from vprobe.pipeline._read import rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._schema import Column, about, export, schema
+from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._scorers import Judged, completions_of, judged
 from vprobe.pipeline._shift import shift
 from vprobe.pipeline._solve import Wish, steer_solve
@@ -52,6 +56,7 @@ __all__ = [
     "Judged",
     "Reliability",
     "Stage",
+    "Tasks",
     "Wish",
     "ablate",
     "about",
@@ -76,11 +81,13 @@ __all__ = [
     "foresee",
     "import_vectors",
     "induce",
+    "interchange",
     "judged",
     "make_missing",
     "model_path",
     "open_final",
     "personas",
+    "positions",
     "probe",
     "rate",
     "reliability",
@@ -90,7 +97,9 @@ __all__ = [
     "shift",
     "steer_audit",
     "steer_damage",
+    "steer_eval",
     "steer_matrix",
+    "steer_said",
     "steer_solve",
     "steer_sweep",
     "steer_text",

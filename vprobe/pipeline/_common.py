@@ -81,10 +81,15 @@ FIELDS = (
         (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
          "steer_conflict", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
     ),
+    *(
+        (name, (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_positions",
+                "steer_versions", "steer_limit", "null_draws", "seed"))
+        for name in ("ablate", "interchange")
+    ),
     (
-        "ablate",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_positions", "steer_versions",
-         "steer_limit", "null_draws", "seed"),
+        "positions",
+        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_versions", "steer_operation",
+         "steer_options", "steer_gate", "strengths", "steer_limit", "seed"),
     ),
     (
         "personas",
@@ -101,6 +106,11 @@ FIELDS = (
         "induce",
         (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "steer_operation",
          "steer_options", "steer_gate", "steer_conflict", "dose", "seed"),
+    ),
+    (
+        "eval",
+        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
+         "steer_vector", "dose", "seed"),
     ),
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
-from vprobe.types import Agreement, BaselineRow, ClaimRow, ModelInfo, TransferRow
+from vprobe.types import AblationRow, Agreement, BaselineRow, ClaimRow, InterchangeRow, ModelInfo, TransferRow
 from vprobe.values import SCHWARTZ
+
+Row = TypeVar("Row", AblationRow, InterchangeRow)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def _evidence(
         value, read, conditions, mine, families=tuple(families),
         untrained=untrained.estimate if untrained else math.nan,
         selectivity=control.excess_low if control else math.nan, instruments=_instruments(folder, value),
+        ablated=_tried(folder, "ablations", AblationRow, value, method),
+        exchanged=_tried(folder, "interchange", InterchangeRow, value, method),
     )  # fmt: skip
 
 
@@ -101,6 +106,12 @@ def _instruments(folder: Path, value: str) -> tuple[tuple[str, float], ...]:
     moved = store.load_rows(folder, "transfer", TransferRow) if store.has(folder, "transfer") else ()
     steered = [row for row in moved if row.value == value and row.predicted and row.kind]
     return (*read, *((f"{row.instrument}, steered", row.p if row.shown else 1.0) for row in steered))
+
+
+def _tried(folder: Path, name: str, record: type[Row], value: str, method: str) -> Row | None:
+    """Return what a causal check says of one value's direction; None where the run holds none."""
+    rows = store.load_rows(folder, name, record) if store.has(folder, name) else ()
+    return next((row for row in rows if (row.value, row.method) == (value, method)), None)
 
 
 def _beside(folder: Path, baseline: str, value: str, method: str) -> BaselineRow | None:

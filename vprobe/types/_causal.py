@@ -21,7 +21,7 @@ class AblationRow:
         base_high: Upper end.
         slope: The same slope with the direction taken out, points per SD of label.
         removed: Share of the variance that goes with the value which is gone, 1 - (slope / base) squared; NaN where
-            `base_low` is not above 0: what is not there cannot be taken away.
+            `base_low` is not above .01 points: what is not there cannot be taken away.
         low: Lower end of the 95 % percentile interval, whole queries drawn.
         high: Upper end.
         isotropic: 95th percentile, over random directions, of the share of this value's variance that is gone.
