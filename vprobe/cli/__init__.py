@@ -12,6 +12,7 @@ from vprobe.cli import (
     agreed,
     audits,
     cards,
+    causal,
     checking,
     conformance,
     damage,
@@ -75,6 +76,9 @@ app.add_typer(words.group, name="lexicon")
 app.command()(study.probe)
 model.steer_group.command("matrix")(effects.matrix)
 model.steer_group.command("solve")(effects.solve)
+model.steer_group.command("ablate")(causal.ablate)
+model.steer_group.command("interchange")(causal.interchange)
+model.steer_group.command("positions")(causal.positions)
 model.steer_group.command("damage")(damage.damage)
 model.steer_group.command("eval")(evals.evaluate)
 model.steer_group.command("audit")(audits.audit)

@@ -114,6 +114,9 @@ __all__ = [
 
 DEMO_QUERIES = 104
 DEMO_STRENGTHS = (-0.03, -0.015, 0.0, 0.015, 0.03)
+ABLATED = {"steer_value": ("all",), "steer_positions": "response", "steer_limit": 8, "null_draws": 10}
+ABLATED_UNDER = 6
+"""Personas; with `ABLATED` what ablation looks at in a whole run. `vprobe steer ablate` looks at more."""
 
 
 def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
@@ -135,7 +138,10 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     found = probe(folder, config, tell=tell)
     agreed = agree(folder, config, tell=tell)
     steered = steer_sweep(folder, config, backend=backend, tell=tell)
-    induced = (personas(folder, config, backend=backend, tell=tell),) if config.personas else ()
+    induced = (
+        personas(folder, config, backend=backend, tell=tell),
+        ablate(folder, config.changed(ABLATED), conditions=ABLATED_UNDER, backend=backend, tell=tell),
+    ) if config.personas else ()  # fmt: skip
     stands = claims(folder, config, tell=tell)
     truth(folder, config)
     page = write_report(folder)

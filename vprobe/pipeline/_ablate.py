@@ -74,7 +74,7 @@ def ablate(
     backend = backend or load_backend(config)
     items = tried(config, known, found, backend)
     with store.timed(folder, "ablate", device=backend.device):
-        ways = ways_of(folder, config, known, steered_values(folder, config, known), items)
+        ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions)
         x = there.read(backend, ways.sites, config)
         every = [*(("target", one) for one in ways.real.values()), *ways.nulls]
@@ -103,6 +103,17 @@ def ablate(
         ("gone with the direction, beyond null vectors", f"{sum(row.beyond for row in rows)} of {len(rows)} values"),
     )
     return Stage("steer ablate", folder, facts, counts)
+
+
+def wanted_of(folder: Path, config: RunConfig, known: Study) -> tuple[str, ...]:
+    """Return the values looked at: those asked for; for "all" the Schwartz values, or all there are where none is.
+
+    Args:
+        folder: A run with directions.
+        config: Values asked for.
+        known: What the run was probed for.
+    """
+    return steered_values(folder, config, known) or known.keyed.values
 
 
 def read_of(there: Under, x: np.ndarray, ways: Ways) -> np.ndarray:

@@ -13,11 +13,10 @@ from jaxtyping import Float
 from vprobe import effects, responses, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.pipeline._ablate import CONDITIONS, Ways, out, ways_of
+from vprobe.pipeline._ablate import CONDITIONS, Ways, out, wanted_of, ways_of
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import spread_of
-from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import tried
 from vprobe.pipeline._under import Under, under
@@ -85,7 +84,7 @@ def interchange(
     backend = backend or load_backend(config)
     items = tried(config, known, found, backend)
     with store.timed(folder, "interchange", device=backend.device):
-        ways = ways_of(folder, config, known, steered_values(folder, config, known), items)
+        ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions)
         pairs = Pairs(there, there.read(backend, ways.sites, config), ways.sites)
         rows = exchanged(backend, config, pairs, ways, spread_of(found, tuple(ways.real)), partial(tell, "interchange"))

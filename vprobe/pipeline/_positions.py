@@ -14,11 +14,11 @@ from vprobe import effects, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
+from vprobe.pipeline._ablate import wanted_of
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._manner import manner
 from vprobe.pipeline._push import spread_of
-from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
 from vprobe.types import PositionRow, Steering
@@ -42,7 +42,7 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
             model's context.
     """
     known = study(folder, as_probed(folder, config))
-    values = steered_values(folder, config, known)
+    values = wanted_of(folder, config, known)
     dose = max(map(abs, config.strengths), default=0.0)
     if not dose > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
