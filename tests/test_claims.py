@@ -209,6 +209,8 @@ def test_agreement_is_claimed_when_positive_and_beyond_shuffled_conditions(estim
 # Causation.
 
 DOSES = (-0.5, -0.25, 0.25, 0.5)
+OTHERS = ("random", "isotropic", "orthogonal", "other", "acquiescence", "prompted")
+"""Arms no claim rests on."""
 
 
 def sweep(effects, p=0.0001, *, shuffled=(0.01, -0.02), shift=0.0, value="power", doses=DOSES):
@@ -222,7 +224,7 @@ def sweep(effects, p=0.0001, *, shuffled=(0.01, -0.02), shift=0.0, value="power"
         rows += [
             DoseRow(arm=arm, draw=draw, strength=dose, effect=size * math.copysign(1, dose), mean_shift=0.0, **base)
             for dose in (doses[0], doses[-1])
-            for arm, size in (("shuffled", reach), ("random", 9.0))
+            for arm, size in (("shuffled", reach), *((arm, 9.0) for arm in OTHERS))
         ]
     return rows
 

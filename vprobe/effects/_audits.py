@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -138,7 +139,7 @@ def reversed_items(
         missing = NO_REVERSED if (sign > 0).any() else "no items that speak for the value"
         return Audit((), missing, n, len(sign) - n, "use an instrument with items keyed both ways, such as portraits")
 
-    def both(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def both(t: np.ndarray) -> Any:  # an array, or a number where t is one row
         with np.errstate(divide="ignore", invalid="ignore"):
             return t[..., 1] / t[..., 0], t[..., 3] / t[..., 2]
 
@@ -175,7 +176,7 @@ def compliance(
     Source: Han et al. (2025), arXiv 2509.24319 (prompted-unique part as a channel of following instructions).
     """
 
-    def left(slopes: np.ndarray) -> np.ndarray:
+    def left(slopes: np.ndarray) -> Any:
         with np.errstate(divide="ignore", invalid="ignore"):
             return slopes[..., 1] / slopes[..., 0]
 

@@ -45,7 +45,7 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     known = study(folder, as_probed(folder, config))
     values = steered_values(folder, config, known)
     found = load_benchmarks(config)
-    ends = _ends(config)
+    _ends(config)
     backend = backend or load_backend(config)
     plain = config.changed({"null_arms": [AGREES], "null_draws": 1})
     changes: list[ChangeRow] = []
@@ -55,11 +55,10 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
         for value in values:
             trial = prepare(folder, plain, known, value, backend, found)
             few = untried(folder, config, known, found, trial.on, backend, queries=QUERIES)
-            channel = _channel(backend, few, trial, config)
-            carried += _carried(value, channel)
-            mine, left = _changes(config, trial, channel, ends, backend, partial(tell, f"audit {value}"))
-            changes += mine
-            counts += [*trial.on.asked.counts, *left]
+            one = audit_trial(config, trial, few, backend, partial(tell, f"audit {value}"))
+            changes += one.changes
+            carried += one.carried
+            counts += one.counts
         rows = audit_rows(changes, carried, seed=config.seed)
         store.save_rows(folder, "audit_items", changes, ChangeRow)
         store.save_rows(folder, "audits", rows, AuditRow)
@@ -67,6 +66,35 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     verdicts = {(row.value, row.arm, row.audit): row.verdict for row in rows}
     facts = tuple((f"{value}, {arm}: {audit}", verdict) for (value, arm, audit), verdict in verdicts.items())
     return Stage("steer audit", folder, facts, tuple(counts))
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What an audit of one value measured: changes item by item, figures only the model can give, what was left out."""
+
+    changes: tuple[ChangeRow, ...]
+    carried: tuple[AuditRow, ...]
+    counts: tuple[Count, ...]
+
+
+def audit_trial(
+    config: RunConfig, trial: Trial, few: Asked, backend: Backend, progress: Callable[[int, int], None]
+) -> Tested:
+    """Measure what the audits of one vector rest on.
+
+    Args:
+        config: Strengths, positions, batch size.
+        trial: The vector, with an acquiescence vector among its nulls, and the items.
+        few: Rating prompts of other queries, to read the vectors of being told something from.
+        backend: The model.
+        progress: Called with prompts done and prompts in all.
+
+    Raises:
+        InputError: No dose.
+    """
+    channel = _channel(backend, few, trial, config)
+    changes, counts = _changes(config, trial, channel, _ends(config), backend, progress)
+    return Tested(tuple(changes), tuple(_carried(trial.target.value, channel)), (*trial.on.asked.counts, *counts))
 
 
 def _ends(config: RunConfig) -> tuple[float, ...]:

@@ -106,8 +106,9 @@ def prompted(rows: Sequence[PromptRow]) -> Grid:
             ">unscored")  # fmt: skip
     notes = (
         f"Effects in {UNIT}: asked for more of the value minus asked for less, halved, on the same items. r: over "
-        "items within queries; for all values, over values, which are not independent. Cosine: vector with the direction "
-        "from prompts against the value to prompts for it; null: random vectors with the covariance of activations.",
+        "items within queries; for all values, over values, which are not independent. Cosine: vector with the "
+        "direction from prompts against the value to prompts for it; null: random vectors with the covariance of "
+        "activations.",
     )
     return Grid("Prompt baseline: the same value asked for in words", head, cells, notes)
 
