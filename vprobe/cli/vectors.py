@@ -86,6 +86,30 @@ def convert(
     show.line(f"{path}: {found[0].value or 'value not known'} at {', '.join(str(one.site) for one in found)}")
 
 
+@group.command("snippet")
+def snippet(
+    file: File,
+    model: Annotated[str, typer.Option("--model", "-m", help="Model: folder or hub id.", show_default=False)],
+    engine: Annotated[
+        str, typer.Option("--engine", help="transformers, nnsight or transformer-lens.")
+    ] = "transformers",
+    strength: Annotated[
+        float, typer.Option("--strength", help="Coefficient over the median residual norm; over 1 where none is known.")
+    ] = 0.2,
+    prompt: Annotated[str, typer.Option("--prompt", help="What the model reads.")] = "A friend asks for help.",
+    site: Place = "",
+) -> None:
+    """Print a short script that adds a vector of a safetensors file with another library."""
+    from vprobe import exports, pipeline
+    from vprobe.errors import InputError
+
+    one, *more = pipeline.import_vectors(file, site=site)
+    if more:
+        raise InputError(f"{len(more) + 1} directions", where=str(file), expected="one", do="choose with --site")
+    script = exports.snippet(file, one, engine=engine, model=model, prompt=prompt, strength=strength)
+    show.line(script.rstrip())
+
+
 @group.command("show")
 def shown(file: File, site: Place = "", run: For = None, form: Form = "", as_json: o.AsJson = None) -> None:
     """Show what a file of directions holds, ours or another tool's."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from vprobe import registry
 from vprobe.errors import InputError, ModelError, unknown
 from vprobe.exports._card import Asked, Written
+from vprobe.exports._snippets import snippet
 from vprobe.types import Direction, ModelInfo, Site
 
-__all__ = ["names", "read", "write"]
+__all__ = ["names", "read", "snippet", "write"]
 
 
 def names() -> tuple[str, ...]:
