@@ -125,9 +125,11 @@ def test_options_are_laid_out_as_one_tree() -> None:
 
 def test_branches_give_what_rows_of_their_own_give(one: Case) -> None:
     change = (steered(one, "resid_post.1", 2.0, "response"),)
+    kept, one.engine.unshared_options = one.engine.unshared_options, "for the test"
     found = one.engine.choose(one.answers, steering=change)
     holds = _choose._HOLDS.get(one.engine._model, False)
     assert holds == (one.engine._anatomy.forkable and one.engine._model.config.model_type not in ("gpt_neo",))
     _choose._HOLDS[one.engine._model] = False
     assert gap([found], [one.engine.choose(one.answers, steering=change)]) < 1e-4
     _choose._HOLDS[one.engine._model] = holds
+    one.engine.unshared_options = kept

@@ -48,6 +48,8 @@ class Toy:
     device: str = "cpu"
     default_batch_tokens: int = 256
     unshared: str = "one text at a time"
+    unshared_options: str = "one text at a time"
+    halved: int = 0
     size: Any = None
 
     def __post_init__(self) -> None:

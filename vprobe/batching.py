@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from vprobe.errors import InputError
 
 MAX_ROWS = 256
+HELD = 4
+"""Batches' worth of distinct tokens that run together where texts share what they begin with."""
 
 
 def plan(lengths: Sequence[int], budget: int, *, max_rows: int = MAX_ROWS) -> tuple[tuple[int, ...], ...]:

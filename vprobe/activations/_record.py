@@ -19,8 +19,6 @@ from vprobe.ranks import ALONE, Rank
 from vprobe.types import POSITIONS, Prompt, Site, Steering, Tokens
 
 Progress = Callable[[int, int], None]
-_HELD = 4
-"""Batches' worth of distinct tokens read together where texts share what they begin with."""
 
 
 def record(
@@ -168,7 +166,7 @@ def batches(
     ids = [tokens.ids for tokens in encoded]
     if backend.unshared or steered:
         return batching.plan([len(one) for one in ids], batch_tokens or backend.default_batch_tokens)
-    return batching.plan_shared(ids, batch_tokens or _HELD * backend.default_batch_tokens)
+    return batching.plan_shared(ids, batch_tokens or batching.HELD * backend.default_batch_tokens)
 
 
 def _content(encoded: Iterable[Tokens], positions: Sequence[str]) -> str:

@@ -14,7 +14,18 @@ from jaxtyping import Float
 
 from vprobe import registry
 from vprobe.backends._devices import Device, devices
-from vprobe.types import Answers, Generation, ModelInfo, ModelSize, Site, Steered, Steering, Tokens
+from vprobe.types import (
+    ONE_DEVICE,
+    Answers,
+    Generation,
+    ModelInfo,
+    ModelSize,
+    Placement,
+    Site,
+    Steered,
+    Steering,
+    Tokens,
+)
 
 if TYPE_CHECKING:
     from vprobe.backends._pickled import Pickled
@@ -53,6 +64,13 @@ class Backend(Protocol):
     size: ModelSize
     unshared: str
     """Why `read` computes what several texts begin with once per text; empty when it computes it once."""
+    unshared_options: str
+    """The same of `choose`."""
+
+    @property
+    def halved(self) -> int:
+        """How often a forward ran out of memory and was divided; nothing that was done is lost."""
+        ...
 
     def read(
         self,
@@ -164,6 +182,7 @@ def load(
     dtype: str = "auto",
     device: str = "auto",
     trust_remote_code: bool = False,
+    placement: Placement = ONE_DEVICE,
 ) -> Backend:
     """Load a model with an engine and validate its layer count, module paths and hooks by a probe forward.
 
@@ -174,12 +193,16 @@ def load(
         dtype: "auto", "float32", "bfloat16" or "float16". "auto" is float32 on CPU and the checkpoint's own on a GPU.
         device: "auto", "cpu", "cuda", "cuda:0", ...
         trust_remote_code: Run code that comes with the model; off unless asked for.
+        placement: Several devices in place of `device`, weights in fewer bits, or a model that runs elsewhere. A
+            model spread over ranks answers to rank 0; the others never come back from here, see `_led`.
 
     Raises:
         ModelError: The model is missing, is not a decoder-only language model, or fails the validation.
     """
     engine = registry.load("vprobe.backends", backend, kind="backend")
-    return engine.load(model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    return engine.load(
+        model, revision=revision, dtype=dtype, device=device, trust_remote_code=trust_remote_code, placement=placement
+    )
 
 
 def classifier(

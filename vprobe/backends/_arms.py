@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vprobe.backends._branches import branches, score, sizes
-from vprobe.backends._choose import branches_hold, choose, close, tails
+from vprobe.backends._choose import Limits, branches_hold, choose, close, tails
 from vprobe.backends._families import Anatomy
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Session, place_of
@@ -102,9 +102,8 @@ def choose_arms(
     anatomy: Anatomy,
     rows: Sequence[Answers],
     arms: Sequence[Arm],
+    limits: Limits,
     *,
-    vocab: int,
-    context: int,
     budget: int,
     known: dict[Site, bool],
 ) -> tuple[Chosen, ...]:
@@ -115,15 +114,14 @@ def choose_arms(
         anatomy: Its parts.
         rows: Prompts with their options.
         arms: Per arm its changes; arms that change nothing share one run.
-        vocab: Tokens in the vocabulary.
-        context: Most columns a batch may have.
+        limits: What bounds a batch.
         budget: Most tokens of prompts, copies counted, that run at once.
         known: Whether this model can be forked at a place, as found out before; added to.
     """
 
     def alone(some: Sequence[Answers], arm: Arm) -> Chosen:
         with Session(anatomy, arm, texts=[row.prompt for row in some]) as session:
-            return choose(model, anatomy, session, some, vocab, context)
+            return choose(model, anatomy, session, some, limits)
 
     live = [a for a, arm in enumerate(arms) if arm]
     found: dict[int, Chosen] = {}
@@ -131,16 +129,19 @@ def choose_arms(
         found = dict.fromkeys([a for a, arm in enumerate(arms) if not arm], alone(rows, ()))
     longest = max(len(o) for r in rows for o in r.options)
     columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
-    fits = anatomy.forkable and columns <= context and len(live) > 1
+    fits = anatomy.forkable and columns <= limits.context and len(live) > 1
     tree = fits and _tree(model, anatomy, rows[:2])
     if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known, tree):
         found |= {a: alone(rows, arms[a]) for a in live}
         return tuple(found[a] for a in range(len(arms)))
-    each = len(rows) * max(len(r.options) for r in rows) * longest * vocab
+    each = len(rows) * max(len(r.options) for r in rows) * longest * limits.vocab
     step = max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
-    for i in range(0, len(live), step):
-        part = live[i : i + step]
-        found |= dict(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree), strict=True))
+
+    def run(part: Sequence[int]) -> None:
+        found.update(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree), strict=True))
+
+    parts = [live[i : i + step] for i in range(0, len(live), step)]
+    limits.memory.all(parts, lambda part: len(part) * len(rows) * columns, run)
     return tuple(found[a] for a in range(len(arms)))
 
 
@@ -234,4 +235,4 @@ def _copy(cache: Any, first: int, n: int, copies: int, device: Any) -> None:
     """Repeat the keys and values of the blocks that run on all copies."""
     order = torch.arange(n, device=device).repeat(copies)
     for layer in cache.layers[first:]:
-        layer.batch_select_indices(order)
+        layer.batch_select_indices(order.to(layer.keys.device))

@@ -3,50 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from vprobe import batching
+from vprobe.backends import _together
 from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._families import Anatomy
+from vprobe.backends._memory import Memory
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Rows, Session
-from vprobe.types import Answers
+from vprobe.types import Answers, Tokens
 
 _CLOSE, _COARSE = 1e-4, 5e-2
 """Largest relative difference in log-probability that float32, and a shorter format, explain."""
 _LARGEST = 2**27
 """Most logits held at once, about half a gigabyte in float32."""
+WINDOW = "it looks back through a window of tokens"
+PACKED = "it does not read options packed into one row as it reads them apart"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the batches of a loaded model.
+
+    Args:
+        vocab: Tokens in the vocabulary.
+        context: Most columns a batch may have; some models count padding.
+        tokens: Most tokens in a batch, padding counted.
+        packed: Most tokens in a forward where prompts are one tree; 0 where the model does not allow that.
+        memory: What is known of the device's memory.
+    """
+
+    vocab: int
+    context: int
+    tokens: int
+    packed: int
+    memory: Memory
 
 
 def choose(
-    model: Any, anatomy: Anatomy, session: Session, rows: Sequence[Answers], vocab: int, context: int
+    model: Any, anatomy: Anatomy, session: Session, rows: Sequence[Answers], limits: Limits
 ) -> tuple[tuple[float, ...], ...]:
-    """Return per row the log-probability of every option.
+    """Return per row the log-probability of every option; prompts are one tree where the model allows it.
 
     Args:
         model: The causal language model.
         anatomy: Its parts.
         session: Hooks in place.
         rows: Prompts with their options.
-        vocab: Tokens in the vocabulary.
-        context: Most columns a batch may have; some models count padding.
+        limits: What bounds a batch.
     """
     longest = max(len(o) for r in rows for o in r.options)
     columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
-    cost = max(len(r.options) for r in rows) * longest * vocab
-    fits = anatomy.forkable and columns <= context
+    fits = anatomy.forkable and columns <= limits.context
+    if fits and limits.packed and not _together.apart(session.steering):
+        return _together.choose(model, anatomy, session, rows, limits.packed, limits.vocab, limits.memory)
+    cost = max(len(r.options) for r in rows) * longest * limits.vocab
     step = max(1, _LARGEST // cost) if fits else 1
     way = _forked if anatomy.forkable else _whole
     if fits and branches_hold(model, session, rows[:2]):
         way = _branched
-    out: list[tuple[float, ...]] = []
-    for i in range(0, len(rows), step):
-        out += way(model, session, rows[i : i + step], i)
-    return tuple(out)
+    found: dict[int, tuple[float, ...]] = {}
+
+    def run(group: Sequence[int]) -> None:
+        found.update(zip(group, way(model, session, [rows[i] for i in group], group), strict=True))
+
+    lengths = [len(row.prompt.ids) for row in rows]
+    groups = batching.plan(lengths, limits.tokens, max_rows=step)
+    limits.memory.all(groups, lambda group: len(group) * max(lengths[i] for i in group), run)
+    return tuple(found[i] for i in range(len(rows)))
+
+
+def unshared(model: Any, anatomy: Anatomy, vocab: int) -> str:
+    """Return why prompts with options cannot be one tree; empty when a trial on a few tokens was exact.
+
+    Args:
+        model: A causal language model on its device.
+        anatomy: Its parts.
+        vocab: Tokens in the vocabulary.
+    """
+    if getattr(model.config, "window_size", None):
+        return WINDOW
+    ids = [int(i) for i in torch.arange(1, 41) * max(1, vocab // 41) % vocab]
+    prompts = (ids[:20], ids[:12] + ids[30:37], ids[20:29])
+    options = tuple(tuple(one) for one in (ids[:3], ids[5:8], ids[:1] + ids[8:10], ids[9:10]))
+    rows = [
+        Answers(Tokens(str(i), tuple(one), len(one)), options, ("",) * 4, (0.0,) * 4) for i, one in enumerate(prompts)
+    ]
+    with torch.inference_mode(), Session(anatomy, (), texts=[row.prompt for row in rows]) as session:
+        try:
+            found = _together.choose(model, anatomy, session, rows, 48, vocab, Memory(), least=4)
+        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):  # masks of another shape
+            return PACKED
+        return "" if close(found, _forked(model, session, rows, range(3)), model.dtype) else PACKED
 
 
 _HOLDS: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
@@ -70,10 +124,10 @@ def _alike(model: Any, session: Session, rows: Sequence[Answers]) -> bool:
         tried.append(replace(row, options=((a, b, a), (b, a, b), (a, a)), labels=("",) * 3, ratings=(0.0,) * 3))
     rows = tried
     try:
-        found = _branched(model, session, rows, 0)
+        found = _branched(model, session, rows, range(len(rows)))
     except (RuntimeError, TypeError, ValueError, IndexError):  # masks of another shape
         return False
-    return close(found, _forked(model, session, rows, 0), model.dtype)
+    return close(found, _forked(model, session, rows, range(len(rows))), model.dtype)
 
 
 def close(found: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]], dtype: torch.dtype) -> bool:
@@ -83,9 +137,9 @@ def close(found: Sequence[Sequence[float]], wanted: Sequence[Sequence[float]], d
     return all(abs(a - b) <= limit * max(1.0, abs(b)) for a, b in pairs)
 
 
-def _branched(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
+def _branched(model: Any, session: Session, rows: Sequence[Answers], owners: Sequence[int]) -> list[tuple[float, ...]]:
     """Run each prompt once, then its options as one tree on its cache."""
-    borders, owners = [r.prompt.prompt_length for r in rows], range(first, first + len(rows))
+    borders = [r.prompt.prompt_length for r in rows]
     prompts = pad([r.prompt.ids for r in rows], borders, model.device, left=True, owners=owners)
     given = inputs(model, prompts, prompts.mask, cached=True, keep=1)
     start = session.forward(lambda: model(**given), prompts.rows)
@@ -99,9 +153,9 @@ def picked(logits: Tensor, ids: Tensor) -> Tensor:
     return torch.log_softmax(logits.float(), dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
-def _forked(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
+def _forked(model: Any, session: Session, rows: Sequence[Answers], owners: Sequence[int]) -> list[tuple[float, ...]]:
     """Run each prompt once, then all its options as short continuations of one repeated cache."""
-    borders, owners = [r.prompt.prompt_length for r in rows], range(first, first + len(rows))
+    borders = [r.prompt.prompt_length for r in rows]
     prompts = pad([r.prompt.ids for r in rows], borders, model.device, left=True, owners=owners)
     given = inputs(model, prompts, prompts.mask, cached=True, keep=1)
     start = session.forward(lambda: model(**given), prompts.rows)
@@ -154,13 +208,13 @@ def tails(
     return torch.where(real.repeat(copies, 1), picked(logits, targets.repeat(copies, 1)), 0.0).sum(dim=1)
 
 
-def _whole(model: Any, session: Session, rows: Sequence[Answers], first: int) -> list[tuple[float, ...]]:
+def _whole(model: Any, session: Session, rows: Sequence[Answers], owners: Sequence[int]) -> list[tuple[float, ...]]:
     """Run every option as a full row; for models whose cache forgets, such as sliding windows."""
     out = []
-    for i, row in enumerate(rows, first):
+    for i, row in zip(owners, rows, strict=True):
         texts = [row.prompt.ids + option for option in row.options]
-        borders, owners = [row.prompt.prompt_length] * len(texts), [i] * len(texts)
-        batch = pad([t[:-1] for t in texts], borders, model.device, left=False, owners=owners)
+        borders, mine = [row.prompt.prompt_length] * len(texts), [i] * len(texts)
+        batch = pad([t[:-1] for t in texts], borders, model.device, left=False, owners=mine)
         keep = batch.ids.shape[1] - len(row.prompt.ids) + 1
         given = inputs(model, batch, batch.mask, keep=keep)
         logits = session.forward(lambda given=given: model(**given), batch.rows).logits[:, -keep:]

@@ -9,10 +9,10 @@ from typing import Any, final
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from vprobe.backends import _arms, _choose, _drift, _inner, _loading, _run, _tree
+from vprobe.backends import _alone, _arms, _choose, _drift, _inner, _loading, _run, _tree
 from vprobe.backends._families import Anatomy
+from vprobe.backends._memory import Memory
 from vprobe.backends._size import size_of
 from vprobe.backends._steer import Session, check_sites, check_steering
 from vprobe.errors import InputError, ModelError
@@ -42,11 +42,13 @@ class Engine:
     default_batch_tokens: int
     size: ModelSize
     unshared: str
+    unshared_options: str
 
     def __init__(self, loaded: _loading.Loaded, anatomy: Anatomy, *, name: str) -> None:
         model = loaded.model
         self._model, self._stops, self._anatomy = model, loaded.stops, anatomy
         self._forks: dict[Site, bool] = {}
+        self._memory = Memory()
         self.tokenizer = loaded.tokenizer
         self.points = self._anatomy.points
         self._inner = self._anatomy.inner.widths
@@ -65,7 +67,13 @@ class Engine:
             chat=bool(loaded.tokenizer.chat_template),
         )
         self.unshared = _tree.unshared(model, anatomy)
+        self.unshared_options = self.unshared or _choose.unshared(model, anatomy, self._vocab)
         self.size = size_of(model, anatomy.blocks, self._tree_tokens)
+
+    @property
+    def halved(self) -> int:
+        """How often a forward ran out of memory and was divided."""
+        return self._memory.halved
 
     @property
     def _tree_tokens(self) -> int:
@@ -92,26 +100,17 @@ class Engine:
             ModelError: A site the model does not have, a text beyond its context, or steering it cannot do.
             InputError: A text without the stretch that a position names.
         """
-        spans = [[row.interval(position) for row in rows] for position in positions]
-        found: dict[Site, Tensor] = {}
         if not rows or not sites or not positions:
             raise InputError("nothing to read", where="read", expected="at least one text, site and position")
+        for row in rows:
+            for position in positions:
+                row.interval(position)
         self._check_read(rows, sites, steering)
-        if not steering and not self.unshared and len(rows) > 1:
-            device, budget = self._model.device, self._tree_tokens
-            return _tree.read(self._anatomy, rows, sites, positions, device=device, budget=budget)
-        weights = torch.zeros(len(rows), len(positions), max(len(row.ids) for row in rows))
-        for p, per_row in enumerate(spans):
-            for i, (start, end) in enumerate(per_row):
-                weights[i, p, start:end] = 1.0 / (end - start)
-        weights = weights.to(self._model.device)
-
-        def pool(site: Site, x: Tensor) -> None:
-            found[site] = weights @ x.float()
-
-        self._pass(rows, sites, pool, steering)
-        pooled = torch.stack([found[site] for site in sites], dim=2)
-        return pooled.cpu().numpy().swapaxes(0, 1)
+        device, memory = self._model.device, self._memory
+        if steering or self.unshared or len(rows) == 1:
+            return _alone.read(self._anatomy, rows, sites, positions, steering, device=device, memory=memory)
+        budget = self._tree_tokens
+        return _tree.read(self._anatomy, rows, sites, positions, device=device, budget=budget, memory=memory)
 
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
         """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.
@@ -129,16 +128,8 @@ class Engine:
             raise InputError(
                 "no tokens beside the first", where="residual norms", expected="texts of two tokens or more"
             )
-        found: dict[Site, Tensor] = {}
         self._check_read(rows, sites, ())
-
-        def measure(site: Site, x: Tensor) -> None:
-            norms = x.float().norm(dim=-1)
-            found[site] = torch.cat([norms[i, 1:n] for i, n in enumerate(lengths)])
-
-        self._pass(rows, sites, measure, ())
-        medians = [np.median(found[site].cpu().numpy()) for site in sites]
-        return np.asarray(medians, dtype=np.float32)
+        return _alone.norms(self._anatomy, rows, sites, device=self._model.device, memory=self._memory)
 
     def neuron_weights(self, layer: int) -> Float[np.ndarray, "neuron d_model"]:
         """Return what each MLP neuron of a block writes per unit of its activity, as `mlp_neurons` reads it.
@@ -174,13 +165,6 @@ class Engine:
         check_steering(steering, self.info, self.points, self._inner)
         self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
 
-    def _pass(self, rows: Sequence[Tokens], sites: Sequence[Site], sink: Any, steering: Steered) -> None:
-        """Run texts once through the model without its unembedding."""
-        batch = _run.pad([r.ids for r in rows], [r.prompt_length for r in rows], self._model.device, left=False)
-        base = self._anatomy.base
-        with torch.inference_mode(), Session(self._anatomy, steering, sites, sink, stop=True, texts=rows) as session:
-            session.forward(lambda: base(**_run.inputs(base, batch, batch.mask)), batch.rows)
-
     def choose(self, rows: Sequence[Answers], *, steering: Steered = ()) -> tuple[tuple[float, ...], ...]:
         """Return per row the natural log-probability of every whole option, end of turn included.
 
@@ -193,10 +177,8 @@ class Engine:
         """
         check_steering(steering, self.info, self.points, self._inner)
         self._check_answers(rows)
-        vocab = self._vocab
-        texts = [row.prompt for row in rows]
-        with torch.inference_mode(), Session(self._anatomy, steering, texts=texts) as session:
-            return _choose.choose(self._model, self._anatomy, session, rows, vocab, self.info.context)
+        with torch.inference_mode(), Session(self._anatomy, steering, texts=[row.prompt for row in rows]) as session:
+            return _choose.choose(self._model, self._anatomy, session, rows, self._limits)
 
     def choose_arms(
         self, rows: Sequence[Answers], arms: Sequence[Sequence[Steering]]
@@ -213,11 +195,21 @@ class Engine:
         for arm in arms:
             check_steering(arm, self.info, self.points, self._inner)
         self._check_answers(rows)
+        found: dict[int, tuple[tuple[float, ...], ...]] = {}
+
+        def run(group: Sequence[int]) -> None:
+            mine, most = [rows[i] for i in group], _ARM_BATCHES * self.default_batch_tokens
+            chosen = _arms.choose_arms(
+                self._model, self._anatomy, mine, arms, self._limits, budget=most, known=self._forks
+            )
+            found.update(zip(group, zip(*chosen, strict=True), strict=True))
+
+        def size(group: Sequence[int]) -> int:
+            return len(group) * max(len(rows[i].prompt.ids) for i in group)
+
         with torch.inference_mode():
-            return _arms.choose_arms(
-                self._model, self._anatomy, rows, arms, vocab=self._vocab, context=self.info.context,
-                budget=_ARM_BATCHES * self.default_batch_tokens, known=self._forks,
-            )  # fmt: skip
+            self._memory.all([range(len(rows))], size, run)
+        return tuple(zip(*(found[i] for i in range(len(rows))), strict=True))
 
     def drift(self, rows: Sequence[Tokens], *, steering: Steered) -> Float[np.ndarray, "row 4"]:
         """Return what steering does to the next-token distribution; one forward without it, one with it.
@@ -239,6 +231,11 @@ class Engine:
         self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
         with torch.inference_mode():
             return _drift.drift(self._model, self._anatomy, rows, steering, vocab=self._vocab)
+
+    @property
+    def _limits(self) -> _choose.Limits:
+        packed = 0 if self.unshared_options else self._tree_tokens
+        return _choose.Limits(self._vocab, self.info.context, self.default_batch_tokens, packed, self._memory)
 
     @property
     def _vocab(self) -> int:
@@ -287,8 +284,9 @@ class Engine:
         choice = _run.sampling(temperature, seed, [row.prompt_id for row in rows])
         with torch.inference_mode(), Session(self._anatomy, steering, texts=rows) as session:
             written = _run.write(
-                self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice, tell=tell
-            )
+                self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice,
+                memory=self._memory, tell=tell,
+            )  # fmt: skip
         return tuple(
             Generation(row.prompt_id, one.ids, self.tokenizer.decode(one.ids, skip_special_tokens=True), one.stopped)
             for row, one in zip(rows, written, strict=True)

@@ -55,10 +55,10 @@ class Pool:
         if (block, name) not in self._held:
             self._held[block, name] = new.new_zeros(self.size, heads, size)
         held = self._held[block, name]
-        held.index_copy_(0, columns.at, new.transpose(1, 2).reshape(-1, heads, size))
+        held.index_copy_(0, columns.at.to(new.device), new.transpose(1, 2).reshape(-1, heads, size))
         if not columns.width:
             return new
-        every = held.index_select(0, columns.index.flatten())
+        every = held.index_select(0, columns.index.flatten().to(new.device))
         return every.view(rows, columns.index.shape[1], heads, size).transpose(1, 2)
 
     def cache(self, blocks: int, columns: Columns, *, end: bool = False) -> Cache:

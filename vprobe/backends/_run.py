@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vprobe.backends._families import Anatomy, accepts
+from vprobe.backends._memory import Memory
 from vprobe.backends._steer import Rows, Session
 from vprobe.errors import ModelError
 from vprobe.types import Tokens
@@ -167,6 +168,7 @@ def write(
     room: Sequence[int],
     stops: Sequence[int],
     choice: Sampling,
+    memory: Memory,
     tell: Tell | None = None,
 ) -> tuple[Written, ...]:
     """Continue every text until it ends its turn or has no room left.
@@ -179,18 +181,25 @@ def write(
         room: Per text the most new tokens.
         stops: Tokens that end a turn.
         choice: How tokens are chosen.
+        memory: What is known of the device's memory.
         tell: Told after every step.
     """
     done: dict[int, Written] = {}
-    for group in _groups([len(text.ids) for text in texts], room):
-        part = [texts[i] for i in group]
+    fresh = [stream.get_state() for stream in choice.streams]
+
+    def run(group: Sequence[int]) -> None:
+        part, own = [texts[i] for i in group], [room[i] for i in group]
+        for i in group:
+            choice.streams[i].set_state(fresh[i])  # also when what was drawn is lost
         batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True, owners=group)
-        new, own = [[] for _ in group], [room[i] for i in group]
+        new: list[list[int]] = [[] for _ in group]
         grown = _Growth(new, own, [False for _ in group], [False for _ in group], tell)
         _grow(model, anatomy, session, batch, grown, stops, choice.of(group))
-        done |= {
-            i: Written(tuple(new), stopped) for i, new, stopped in zip(group, grown.new, grown.stopped, strict=True)
-        }
+        done.update((i, Written(tuple(n), s)) for i, n, s in zip(group, grown.new, grown.stopped, strict=True))
+
+    whole = [len(text.ids) + one for text, one in zip(texts, room, strict=True)]
+    groups = _groups([len(text.ids) for text in texts], room)
+    memory.all(groups, lambda group: len(group) * max(whole[i] for i in group), run)
     return tuple(done[i] for i in range(len(texts)))
 
 

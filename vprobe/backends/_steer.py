@@ -86,6 +86,15 @@ def flat(steering: Steered) -> tuple[Steering, ...]:
     return tuple({id(one): one for row in lists for one in row}.values())
 
 
+def some(steering: Steered, rows: Sequence[int]) -> Steered:
+    """Return the changes of some rows of a batch."""
+    return (
+        steering
+        if all(isinstance(one, Steering) for one in steering)
+        else [per_row(steering, len(steering))[i] for i in rows]
+    )
+
+
 class Enough(Exception):
     """Raised inside a forward when nothing more of it is needed."""
 
@@ -208,9 +217,13 @@ class Session:
             return
         for site in self.sites:
             if site.point != "resid_mid" and place_of(site) == place:
-                self.sink(site, x)
+                self.sink(site, self._home(x))
         middle = Site(place.layer, "resid_mid")
         if middle in self.sites and place.point == "resid_pre":
             self._entered[place.layer] = x
         if middle in self.sites and place.point == "attn_out":
-            self.sink(middle, self._entered.pop(place.layer) + x)
+            self.sink(middle, self._home(self._entered.pop(place.layer).to(x.device) + x))
+
+    def _home(self, x: Tensor) -> Tensor:
+        """Return activations on the device of the batch's tokens; blocks of one model may lie on several."""
+        return x if self._rows is None else x.to(self._rows.real.device)

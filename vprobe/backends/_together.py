@@ -18,6 +18,7 @@ from vprobe import batching
 from vprobe.backends._branches import Branches, branches, reads
 from vprobe.backends._families import Anatomy, hooked
 from vprobe.backends._layout import columns, forwards, inner
+from vprobe.backends._memory import Memory
 from vprobe.backends._pool import Columns, Pool
 from vprobe.backends._rows import Rows
 from vprobe.backends._run import Batch, inputs
@@ -71,9 +72,10 @@ def choose(
     anatomy: Anatomy,
     session: Session,
     rows: Sequence[Answers],
-    *,
     budget: int,
     vocab: int,
+    memory: Memory,
+    *,
     least: int = batching.LEAST,
 ) -> tuple[tuple[float, ...], ...]:
     """Return per row the log-probability of every option.
@@ -85,6 +87,7 @@ def choose(
         rows: Prompts with their options.
         budget: Most tokens in one forward, padding counted.
         vocab: Tokens in the vocabulary.
+        memory: What is known of the device's memory.
         least: Fewest tokens a shared run must save to be computed apart.
     """
     tree = _tree(rows, session, budget, least)
@@ -93,18 +96,20 @@ def choose(
     pool = Pool(tree.free + max(len(group) * sum(_widths(tree, group)) for group in groups))
     ends = anatomy.watch is hooked and not session.steering
     found: dict[int, tuple[float, ...]] = {}
-    for group in groups:
+
+    def run(group: Sequence[int]) -> None:
         batch, before, mask = _laid(tree, group, model)
         stops = group[0] in tree.places
-        module = anatomy.base if stops else model
-        keep = 0 if stops else 1 + _widths(tree, group)[1]
+        module, keep = (anatomy.base, 0) if stops else (model, 1 + _widths(tree, group)[1])
         cache = pool.cache(len(anatomy.blocks), before, end=stops and ends)
         given = inputs(module, batch, mask, cached=True, cache=cache, keep=keep)
-        out = session.forward(lambda module=module, given=given: module(**given), batch.rows)
+        out = session.forward(lambda: module(**given), batch.rows)
         if not stops:
             texts = [tree.segments[i].texts[0] for i in group]
             scores = _scores(out.logits[:, -keep:], [tree.options[t] for t in texts])
-            found |= dict(zip(texts, scores, strict=True))
+            found.update(zip(texts, scores, strict=True))
+
+    memory.all(groups, lambda group: len(group) * sum(_widths(tree, group)), run)
     return tuple(found[i] for i in range(len(rows)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from vprobe import batching
 from vprobe.backends._families import Anatomy
 from vprobe.backends._layout import columns, forwards, inner, padded, pooled
+from vprobe.backends._memory import Memory
 from vprobe.backends._pool import Columns, Pool
 from vprobe.backends._rows import Rows
 from vprobe.backends._run import Batch, inputs
@@ -59,6 +61,7 @@ def read(
     *,
     device: torch.device,
     budget: int,
+    memory: Memory,
     least: int = batching.LEAST,
 ) -> Float[np.ndarray, "position sample site d_model"]:
     """Return pooled activations of texts, every shared run of tokens computed once.
@@ -70,6 +73,7 @@ def read(
         positions: What to average over.
         device: Where the model is.
         budget: Most tokens in one forward, padding counted.
+        memory: What is known of the device's memory.
         least: Fewest tokens a shared run must save to be computed apart.
     """
     segments = batching.tree([row.ids for row in rows], least=least)
@@ -78,21 +82,26 @@ def read(
     pool = Pool(size + max(padded(segments, group) for group in groups))
     found: dict[Site, Tensor] = {}
     now: list[_Step] = []
+    fresh: dict[Site, Tensor] = {}
 
     def sink(site: Site, x: Tensor) -> None:
-        step = now[0]
-        if site not in found:
-            found[site] = torch.zeros(len(positions) * len(rows), x.shape[-1], device=x.device)
-        taken = step.into >= 0
-        found[site][step.into[taken]] += (step.weights @ x.float())[taken]
+        fresh[site] = now[0].weights @ x.float()
 
     with Session(anatomy, (), sites, sink, stop=True) as session:
-        for group in groups:
+
+        def run(group: Sequence[int]) -> None:
             step = _step(segments, group, places, size, rows, positions, device)
             now[:] = [step]
             cache = pool.cache(len(anatomy.blocks), step.columns)
             given = inputs(anatomy.base, step.batch, _mask(step), cached=True, cache=cache)
-            session.forward(lambda given=given: anatomy.base(**given), step.batch.rows)
+            session.forward(lambda: anatomy.base(**given), step.batch.rows)
+            taken = step.into >= 0
+            for site, x in fresh.items():
+                if site not in found:
+                    found[site] = torch.zeros(len(positions) * len(rows), x.shape[-1], device=x.device)
+                found[site][step.into[taken]] += x[taken]
+
+        memory.all(groups, partial(padded, segments), run)
     out = torch.stack([found[site] for site in sites], dim=1).reshape(len(positions), len(rows), len(sites), -1)
     return out.cpu().numpy()
 
@@ -113,7 +122,7 @@ def unshared(model: Any, anatomy: Anatomy) -> str:
     sites = [Site(len(anatomy.blocks) - 1)]
     try:
         x, y = (
-            read(anatomy, rows, sites, ["last_prompt"], device=model.device, budget=64, least=least)
+            read(anatomy, rows, sites, ["last_prompt"], device=model.device, budget=64, memory=Memory(), least=least)
             for least in (1, 10_000)
         )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
