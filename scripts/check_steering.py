@@ -1,7 +1,7 @@
 """Show that steering does what it says on the model with planted values: one row per figure, with its target.
 
 Exits with 1 when a row is not ok; a row that was not run is not. `--quick` runs with few draws and items; `--only PART`
-runs the rows whose name contains PART. One thread.
+runs the rows whose name contains PART. One thread each.
 """
 
 from __future__ import annotations
@@ -9,26 +9,43 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads on small models are far slower than one
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
-from vprobe import activations, controls, directions, effects, organism, pipeline, prompts, responses, scores, stats
+from vprobe import (
+    activations,
+    controls,
+    directions,
+    effects,
+    exports,
+    organism,
+    pipeline,
+    prompts,
+    responses,
+    scores,
+    stats,
+)
 from vprobe import steering as operations
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline import Wish
 from vprobe.steering import Given
 from vprobe.store import load_rows
-from vprobe.types import SolvedRow, Steering
+from vprobe.types import Site, SolvedRow, Steering
 from vprobe.values import SCHWARTZ
 
 import check_organism as planted_checks
@@ -37,6 +54,9 @@ from check_organism import FULL, QUICK, Bench, Row, Sizes
 ROOT = Path(__file__).resolve().parent.parent
 DOSES = np.array([-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6])
 PERMUTED = 200
+SOLVED = 1200
+"""Queries steer-to-score is tried on, half to choose doses. An effect of .5 points has a sampling SD of .75 points over
+the root of the number of items, so two halves of 3,000 items differ by .019 (SD) and two of 155 by .085."""
 
 
 def slope(size: Sizes) -> tuple[str, bool]:
@@ -82,16 +102,27 @@ class Steered:
         return np.linalg.lstsq(design, moved.T, rcond=None)[0][:10].T
 
 
-def dose(size: Sizes) -> tuple[str, bool]:
-    world = Steered(size)
-    rho, anti = [], []
+@lru_cache(maxsize=1)
+def _dosed(size: Sizes) -> tuple[list[effects.DoseResponse], int]:
+    """Return the dose-response of each value's true direction, and its items."""
+    world, out = Steered(size), []
     for column, value in enumerate(SCHWARTZ):
         ratings = world.ratings([world.add(world.bench.card.u[column], value, d) for d in DOSES])
-        found = effects.dose_response(ratings, DOSES, world.labels[:, column], world.groups, seed=0, keyed=0.5)
-        rho.append(found.rho)
-        anti.append(found.anti)
-    text = f"Spearman {min(rho):.3f} to {max(rho):.3f} on {len(DOSES)} points; anti-steerable {max(anti):.1%} at most"
-    return f"{text} (ten values, {found.n_items} items each)", min(rho) > 0.999 and max(anti) <= 0.05
+        out.append(effects.dose_response(ratings, DOSES, world.labels[:, column], world.groups, seed=0, keyed=0.5))
+    return out, out[-1].n_items
+
+
+def dose(size: Sizes) -> tuple[str, bool]:
+    found, n = _dosed(size)
+    rho = [one.rho for one in found]
+    text = f"Spearman {min(rho):.3f} to {max(rho):.3f} over ten values on {len(DOSES)} points, {n} items each"
+    return text, min(rho) > 0.999
+
+
+def against(size: Sizes) -> tuple[str, bool]:
+    found, n = _dosed(size)
+    anti = [one.anti for one in found]
+    return f"{max(anti):.1%} at most, mean {np.mean(anti):.2%} (ten values, {n} items each)", max(anti) <= 0.05
 
 
 def permuted(size: Sizes) -> tuple[str, bool]:
@@ -116,12 +147,13 @@ def permuted(size: Sizes) -> tuple[str, bool]:
 def leakage(size: Sizes) -> tuple[str, bool]:
     world = Steered(size)
     exact = effects.selectivity(world.matrix(world.bench.card.u))
+    return f"{exact.mean():.2%} of target, worst value {exact.max():.2%}", exact.max() <= 0.02
+
+
+def estimated(size: Sizes) -> tuple[str, bool]:
+    world = Steered(size)
     fitted = effects.selectivity(world.matrix(_fitted(world, "partial")))
-    text = (
-        f"true U: {exact.mean():.2%} of target, worst value {exact.max():.2%}; estimated partial at n = 520: "
-        f"{fitted.mean():.1%}, worst value {fitted.max():.1%}"
-    )
-    return text, exact.max() <= 0.02 and fitted.mean() <= 0.125
+    return f"{fitted.mean():.1%} of target, worst value {fitted.max():.1%}", fitted.mean() <= 0.125
 
 
 def _fitted(world: Steered, method: str, seed: int = 0) -> np.ndarray:
@@ -214,33 +246,96 @@ def projected(size: Sizes) -> tuple[str, bool]:
 
 
 def solved(size: Sizes) -> tuple[str, bool]:
+    """Record 520 items, and solve for three changes on many more that the run never saw, half of them untouched."""
+    more = SOLVED if size is FULL else 100
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        drawn = organism.draw(312 if size is FULL else 156, seed=31, reliability=1.0)  # label noise is not steering's
+        drawn = organism.draw(104 + more, seed=31)
         (work / "items").mkdir()
         planted.write(work / "items" / "planted.json", drawn.records, drawn.reliability)
         config = RunConfig(
             model=str(organism.load()), benchmark=("planted",), data=str(work / "items"), out=str(work / "run"),
             sites=("resid_post:1",), draws=19, method=("partial",), map=False, device="cpu", steer_method="partial",
-            steer_site="resid_post.1", steer_versions=("v1",), steer_positions="response", strengths=(-0.08, 0.08),
+            steer_site="resid_post.1", steer_versions=("v1",), steer_positions="response", strengths=(-0.1, 0.1),
             steer_limit=0,
         )  # fmt: skip
-        backend = Bench(QUICK).backend
-        pipeline.extract(config, backend=backend)
-        pipeline.probe(work / "run", config)
-        misses, kept = [], []
+        backend, few = Bench(QUICK).backend, replace(config, limit=104)
+        pipeline.extract(few, backend=backend)
+        pipeline.probe(work / "run", few)
+        misses, kept, seen = [], [], []
         for value, change in (("benevolence", 0.5), ("power", -0.4), ("tradition", 0.3)):
             others = tuple(v for v in ("power", "security", "hedonism") if v != value)
             pipeline.steer_solve(work / "run", config, Wish(((value, change),), others, 1.0), backend=backend)
             rows = load_rows(work / "run", "solved", SolvedRow)
-            misses += [r.miss for r in rows if r.role == "target"]
+            mine = next(r for r in rows if r.role == "target")
+            misses.append(mine.miss)
             kept += [abs(r.miss) for r in rows if r.role == "keep"]
-    shown = ", ".join(f"{miss:+.3f}" for miss in misses)
+            seen.append(
+                f"{value} {change:+g}: {mine.miss:+.3f} ({mine.low - change:+.3f} to {mine.high - change:+.3f})"
+            )
     return (
-        f"misses of three targets {shown} points on {rows[0].n_items} untouched items with labels "
-        f"free of noise; values to keep moved {max(kept):.3f} at most",
+        f"misses {', '.join(seen)} points on {rows[0].n_items} untouched items, doses chosen on {rows[0].n_tuned} "
+        f"others; values to keep moved {max(kept):.3f} at most",
         max(abs(m) for m in misses) <= 0.05,
     )
+
+
+def control_vector(size: Sizes) -> tuple[str, bool]:
+    """Write the fitted vectors of one value for blocks 1 and 2, and look at every field with the `gguf` package."""
+    import gguf
+
+    world = Steered(size)
+    found = _fitted(world, "partial")
+    names = {1: "benevolence", 2: "power"}
+    given = [
+        replace(world.bench.direction(found[SCHWARTZ.index(value)], value), site=Site(layer), unit=20.0 + layer)
+        for layer, value in names.items()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = exports.write(Path(folder) / "v.gguf", given, strength=0.3, family="llama")
+        file = gguf.GGUFReader(str(path))
+        fields = [
+            _field(file, "general.architecture") == "controlvector",
+            _field(file, "controlvector.model_hint") == "llama",
+            _field(file, "controlvector.layer_count") == len(given),
+            [t.name for t in file.tensors] == [f"direction.{one.site.layer}" for one in given],
+            all(t.tensor_type == gguf.GGMLQuantizationType.F32 for t in file.tensors),
+            all(list(t.shape) == [len(one.vector)] for t, one in zip(file.tensors, given, strict=True)),
+            all(
+                np.array_equal(t.data, (0.3 * one.unit * one.vector.astype(np.float64)).astype(np.float32))
+                for t, one in zip(file.tensors, given, strict=True)
+            ),
+        ]
+        held = [np.array(t.data, dtype=np.float64) for t in file.tensors]
+        again = exports.read(path)
+        fields.append(all(np.allclose(a.vector, b.vector, atol=1e-6) and a.site == b.site
+                          for a, b in zip(again, given, strict=True)))  # fmt: skip
+    # llama.cpp adds direction.N to the output of block N, from 0: the same as steering resid_post.N with the file's own
+    arms = []
+    for vector, one in zip(held, given, strict=True):
+        length = float(np.linalg.norm(vector))
+        arms += [
+            (Steering(operations.load("add"), one, 0.3 * one.unit, "response"),),
+            (
+                Steering(
+                    operations.load("add"),
+                    replace(one, vector=(vector / length).astype(np.float32)),
+                    length,
+                    "response",
+                ),
+            ),
+        ]
+    ratings = world.ratings([(), *arms])
+    worst = max(float(np.abs(ratings[i] - ratings[i + 1]).max()) for i in (1, 3))
+    moved = float(np.abs(ratings[1] - ratings[0]).max())
+    fields.append(worst < 1e-3 < moved)
+    text = f"{sum(fields)} of {len(fields)} checks hold; ratings under the file's vectors differ by {worst:.0e} from "
+    return f"{text}those under the vectors written, which move them by up to {moved:.2f}", all(fields)
+
+
+def _field(file: Any, name: str) -> Any:
+    field = file.get_field(name)
+    return None if field is None else field.contents()
 
 
 def tested(*files: str) -> Callable[[Sizes], tuple[str, bool]]:
@@ -266,11 +361,14 @@ def timed(size: Sizes) -> tuple[str, bool]:
     return "; ".join(row["value"] for row in rows), done.returncode == 0
 
 
-ROWS: tuple[tuple[str, str, Callable[[Sizes], tuple[str, bool]]], ...] = (
+Run = Callable[[Sizes], tuple[str, bool]]
+ROWS: tuple[tuple[str, str, Run], ...] = (
     ("slope", "slope / natural slope in [.95, 1.05]", slope),
-    ("dose", "dose Spearman 1 on 7 points; anti-steerable <= 5 % for truth", dose),
+    ("dose", "dose Spearman 1 on 7 points", dose),
+    ("anti-steerable", "anti-steerable <= 5 % for truth", against),
     ("permuted labels", "anti-steerable 50 +- 10 % for permuted labels averaged over >= 200 draws", permuted),
-    ("leakage", "leakage <= 2 % of target for the true U, <= 12.5 % for estimated partial vectors at n = 520", leakage),
+    ("leakage of truth", "leakage <= 2 % of target for the true U", leakage),
+    ("leakage of estimates", "leakage <= 12.5 % for estimated partial vectors at n = 520", estimated),
     ("marginal leakage", "marginal leakage matches the planted value correlation (r >= .95)", marginal),
     ("LEACE", "LEACE to the null band", erased),
     ("project-out",
@@ -281,11 +379,30 @@ ROWS: tuple[tuple[str, str, Callable[[Sizes], tuple[str, bool]]], ...] = (
      "on Llama, GPT-2, GPT-NeoX and Gemma tiny models, all backends that are there",
      tested("test_steering_reference.py")),
     ("bugs of peers", "Every bug listed as reproduced in PEERS has a test with its name", tested("test_peers.py")),
+    ("GGUF", "GGUF file loads in the `gguf` reader with llama.cpp's layer convention, checked field by field",
+     control_vector),
     ("many doses in one pass",
      "A 10 values x 7 strengths x 100 items sweep against the same sweep run one arm at a time: ratio >= 3.5x on CPU, "
      "same log-probs to 1e-4, greedy tokens identical", timed),
 )  # fmt: skip
 """Name, target, and how it is measured."""
+ALONE = "many doses in one pass"
+"""The row that is a timing runs when nothing else does."""
+
+
+def measured(name: str, size: Sizes) -> tuple[str, bool, float]:
+    """Run one row, and say what it took: user seconds, with those of programs it ran."""
+    run = next(run for known, _, run in ROWS if known == name)
+    before = _seconds()
+    try:
+        value, ok = run(size)
+    except Exception as error:  # a row that breaks is a row that is not ok, and the others still run
+        value, ok = f"{type(error).__name__}: {error}", False
+    return value, bool(ok), _seconds() - before
+
+
+def _seconds() -> float:
+    return sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def main() -> int:
@@ -293,25 +410,28 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--quick", action="store_true", help="few draws and items")
     parser.add_argument("--only", default="", help="only rows whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     wanted = parser.parse_args()
-    size, found, begun = QUICK if wanted.quick else FULL, [], time.monotonic()
-    for name, target, run in ROWS:
-        if wanted.only not in name:
-            found.append(Row(name, target, "not run", False))
-            continue
-        start = time.process_time()
-        try:
-            value, ok = run(size)
-        except Exception as error:  # a row that breaks is a row that is not ok, and the others still run
-            value, ok = f"{type(error).__name__}: {error}", False
-        found.append(Row(name, target, value, bool(ok)))
-        print(f"{'ok ' if ok else 'NOT'} {name}: {value}  [{target}] {time.process_time() - start:.0f} s", flush=True)
-    ran = [row for row in found if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {time.monotonic() - begun:.0f} s")
+    size, begun, found = QUICK if wanted.quick else FULL, time.monotonic(), {}
+    names = [name for name, _, _ in ROWS if wanted.only in name]
+    with ProcessPoolExecutor(wanted.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(measured, name, size): name for name in names if name != ALONE}
+        for one in as_completed(waiting):
+            found[waiting[one]] = _told(waiting[one], *one.result())
+    if ALONE in names:
+        found[ALONE] = _told(ALONE, *measured(ALONE, size))
+    rows = [found.get(name, Row(name, target, "not run", False)) for name, target, _ in ROWS]
+    print(f"{sum(row.ok for row in found.values())} of {len(found)} rows ok, {time.monotonic() - begun:.0f} s")
     if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    judged = ran if wanted.quick or wanted.only else found
+        wanted.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    judged = list(found.values()) if wanted.quick or wanted.only else rows
     return 0 if judged and all(row.ok for row in judged) else 1
+
+
+def _told(name: str, value: str, ok: bool, took: float) -> Row:
+    row = Row(name, next(target for known, target, _ in ROWS if known == name), value, ok)
+    print(f"{'ok ' if ok else 'NOT'} {name}: {value}  [{row.target}] {took:.0f} s of user time", flush=True)
+    return row
 
 
 if __name__ == "__main__":

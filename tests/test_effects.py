@@ -113,6 +113,23 @@ def test_unique_effects_are_planted_ones_and_marginal_ones_follow_the_labels_cor
     assert (marginal.low <= marginal.effect).all() and (marginal.effect <= marginal.high).all()
 
 
+def test_effects_of_different_items_compare_in_one_spread() -> None:
+    labels, _ = world()
+    few, many = labels[:100] * 0.8, labels  # the same points per unit of label, on items that differ less
+    whole = effects.label_spread(many, GROUPS)
+    own, unit = (
+        [effects.effect_matrix(2.0 * x[:, :1].T, x, g, kind="unique", seed=0, spread=s).effect[0, 0]
+         for x, g in ((few, GROUPS[:100]), (many, GROUPS))]
+        for s in (None, whole)
+    )  # fmt: skip
+    assert unit == pytest.approx([2.0 * whole[0]] * 2) and own[0] / own[1] < 0.9
+    x = labels - np.array([labels[np.array(GROUPS) == g].mean(axis=0) for g in GROUPS])
+    assert whole == pytest.approx(np.sqrt((x**2).sum(axis=0) / (200 - 40)))
+    labels[:, 4], labels[0, 0] = 1.0, np.nan
+    assert np.isnan(effects.label_spread(labels, GROUPS)).tolist() == [i == 4 for i in range(10)]
+    assert np.isnan(effects.label_spread(labels * np.nan, GROUPS)).all()
+
+
 def test_intervals_of_the_matrix_hold_the_truth() -> None:
     rng, hits = np.random.default_rng(6), []
     for seed in range(60):

@@ -209,6 +209,28 @@ def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_k
     assert "vprobe probe" not in page and "vprobe rate" not in page and "no items of a benchmark" in page
 
 
+def test_a_type_is_given_by_any_operation_and_dose(planted, tmp_path, monkeypatch) -> None:
+    card, shared = organism.read_card(organism.HOME), {"versions": ("v3",), "greedy": False}
+
+    def truth(folder, value, **_):
+        vector = card.u[SCHWARTZ.index(value)].astype(np.float32)
+        return Direction(vector / np.linalg.norm(vector), card.site, value, "planted", "write", unit=1.0)
+
+    monkeypatch.setattr(_induce, "direction", truth)
+    given = config(
+        organism.HOME, tmp_path, "svo", **shared, steer_operation="norm-preserving-add", dose="kl=0.05",
+        damage_limit=10, steer_conflict="sum",
+    )  # fmt: skip
+    pipeline.induce(given, ways=("steering",), directions=tmp_path, strength=1.0, backend=planted)
+    made = dict(store.load_info(tmp_path, "induce").config)
+    assert made["dose"] == "kl=0.05" and all("norm-preserving-add" in push for push in made["pushes"])
+    assert len({push.split(" ")[2] for push in made["pushes"]}) > 1  # as costly as each other, not as long
+    angle = {r.arm: r.angle for r in store.load_rows(tmp_path, "induced", InduceRow) if r.target == "altruistic"}
+    assert angle["value"] > angle["no_value"] > angle["wrong_value"]
+    with pytest.raises(InputError, match="did you mean 'add'"):
+        pipeline.induce(replace(given, steer_operation="ad"), ways=("steering",), directions=tmp_path, backend=planted)
+
+
 def test_inducing_needs_a_known_way_and_directions_to_steer_with(model, backend, tmp_path) -> None:
     given = config(model, tmp_path, "svo")
     with pytest.raises(InputError, match="did you mean 'word'"):

@@ -66,6 +66,21 @@ def test_the_tables_are_printed(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert "Benevolence" in said and "items against" in said and "circle g" in said
 
 
+def test_other_operations_and_doses_of_equal_cost(run: Path) -> None:
+    config = RunConfig(
+        model=str(organism.load()), benchmark=("planted",), device="cpu", steer_method="partial",
+        steer_versions=("v1",), steer_positions="all", strengths=(-1.0, 0.0, 1.0), steer_limit=6,
+        steer_value=("power", "tradition"),
+        steer_operation="norm-preserving-add", dose="kl=0.01", damage_limit=10,
+    )  # fmt: skip
+    pipeline.steer_matrix(run, config)
+    rows = store.load_rows(run, "dose_response", ResponseRow)
+    assert {(r.operation, r.dose) for r in rows} == {("norm-preserving-add", "kl=0.01")}
+    assert len({round(r.unit, 3) for r in rows}) == 4 and all(r.slope > 0 for r in rows)  # two values, two methods
+    info = dict(store.load_info(run, "matrix").config)
+    assert (info["steer_operation"], info["dose"]) == ("norm-preserving-add", "kl=0.01")
+
+
 def test_new_directions_take_the_effects_away(run: Path) -> None:
     store.drop(run, ("matrix",))
     assert not store.has(run, "effects") and not store.has(run, "specificity")

@@ -6,13 +6,19 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from vprobe import backends, organism, pipeline, store
+from vprobe import backends, benchmarks, effects, organism, pipeline, store
 from vprobe.backends import Backend
+from vprobe.cli import effects as command
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError, VprobeError
 from vprobe.pipeline import Wish
+from vprobe.pipeline._study import study
+from vprobe.pipeline._trial import tried
+from vprobe.pipeline._wish import TOLERANCE
 from vprobe.types import SolvedRow
+from vprobe.values import SCHWARTZ
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> RunCon
         model=str(organism.load()), benchmark=("planted",), out=str(tmp_path_factory.mktemp("solve") / "run"),
         sites=("resid_post:1",), draws=19, method=("partial",), map=False, device="cpu", steer_method="partial",
         steer_versions=("v1",), steer_positions="response", strengths=(-0.06, 0.06), steer_limit=0,
+        damage_limit=10,
     )  # fmt: skip
     pipeline.extract(config, backend=backend)
     pipeline.probe(Path(config.out), config)
@@ -38,21 +45,85 @@ def solved(config: RunConfig) -> dict[str, SolvedRow]:
 
 def test_a_wanted_change_is_reached_on_untouched_items(config: RunConfig, backend: Backend) -> None:
     stage = pipeline.steer_solve(
-        Path(config.out), config, Wish((("benevolence", 0.4),), ("power",), 1.0), backend=backend
+        Path(config.out), config, Wish((("benevolence", 0.4),), ("power", "tradition"), 1.0), backend=backend
     )
     rows = solved(config)
-    assert abs(rows["benevolence"].miss) <= 0.1 and rows["benevolence"].wanted == 0.4
-    assert rows["benevolence"].low < 0.4 < rows["benevolence"].high
-    assert all(abs(rows[value].tuned) < 0.05 for value in rows if value != "benevolence")
-    assert rows["power"].role == "keep" and math.isnan(rows["tradition"].wanted)
-    assert 0 < rows["power"].kl <= 1.0
-    assert rows["power"].n_items + rows["power"].n_tuned == 105
-    assert dict(stage.facts)["targets"] == "benevolence +0.4"
+    aimed = rows["benevolence"]
+    assert abs(aimed.tuned - 0.4) <= TOLERANCE and aimed.wanted == 0.4
+    assert aimed.low < 0.4 < aimed.high and abs(aimed.miss) <= 0.1
+    for value in (
+        "power",
+        "tradition",
+    ):  # what is to stay stays where doses were chosen, and as far as can be told else
+        assert rows[value].role == "keep" and abs(rows[value].tuned) <= TOLERANCE
+        assert rows[value].low < 0 < rows[value].high
+    assert math.isnan(rows["security"].wanted) and abs(rows["security"].tuned) < 0.05
+    assert 0 < aimed.kl <= 1.0 and 1 <= aimed.rounds <= 12
+    assert aimed.n_items + aimed.n_tuned == 105
+    half = (aimed.high - aimed.low) / 2
+    assert aimed.n_needed == math.ceil(aimed.n_items * (half / 0.05) ** 2)
+    facts = dict(stage.facts)
+    assert facts["targets"] == "benevolence +0.4" and facts["misses on untouched items"].startswith("benevolence ")
+    command._solved(Path(config.out))
 
 
-def test_what_cannot_be_had_within_the_budget_is_refused(config: RunConfig, backend: Backend) -> None:
+def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfig, backend: Backend) -> None:
+    pipeline.steer_solve(Path(config.out), config, Wish((("tradition", 0.3),)), backend=backend)
+    row = solved(config)["tradition"]  # far from the ends of the scale: nothing but the unit could differ
+    items = benchmarks.load("planted").items
+    labels = np.array([[item.loading(value) for value in SCHWARTZ] for item in items])
+    spread = effects.label_spread(labels, tuple(item.group for item in items))
+    assert row.spread == pytest.approx(spread[SCHWARTZ.index("tradition")])
+    assert abs(row.miss) <= 0.03
+
+
+def test_the_budget_is_honoured_or_the_change_refused(config: RunConfig, backend: Backend) -> None:
+    folder = Path(config.out)
+    pipeline.steer_solve(folder, config, Wish((("power", -0.4),)), backend=backend)
+    price = solved(config)["power"].kl
+    with pytest.raises(RefusedError, match=r"power moves by -0\.\d+ within a KL") as refused:
+        pipeline.steer_solve(folder, config, Wish((("power", -0.4),), (), price / 3), backend=backend)
+    reached = float(str(refused.value).split("at most ")[1].split(",")[0])
+    assert -0.4 < reached < -0.1
+    pipeline.steer_solve(folder, config, Wish((("power", reached),), (), price / 3), backend=backend)
+    assert 0 < solved(config)["power"].kl <= price / 3
     with pytest.raises(RefusedError, match="KL"):
-        pipeline.steer_solve(Path(config.out), config, Wish((("power", 0.4),), (), 1e-9), backend=backend)
+        pipeline.steer_solve(folder, config, Wish((("power", 0.4),), (), 1e-9), backend=backend)
+
+
+def test_a_change_beyond_the_scale_is_refused(config: RunConfig, backend: Backend) -> None:
+    wide = replace(config, strengths=(1.0,))
+    with pytest.raises(RefusedError, match="ends of their scale"):
+        pipeline.steer_solve(Path(config.out), wide, Wish((("power", 4.0),)), backend=backend)
+
+
+def test_other_operations_and_units_solve_too(config: RunConfig, backend: Backend) -> None:
+    other = replace(
+        config, steer_operation="norm-preserving-add", dose="kl=0.001", strengths=(1.5,), steer_conflict="sum",
+        steer_positions="all",
+    )  # fmt: skip
+    pipeline.steer_solve(Path(config.out), other, Wish((("tradition", 0.2),)), backend=backend)
+    row = solved(config)["tradition"]
+    assert (row.operation, row.dose) == ("norm-preserving-add", "kl=0.001") and abs(row.tuned - 0.2) <= TOLERANCE
+    info = dict(store.load_info(Path(config.out), "solve").config)
+    assert (info["dose"], info["steer_conflict"]) == ("kl=0.001", "sum")
+    with pytest.raises(InputError, match="project-out has doses from none to all"):
+        pipeline.steer_solve(
+            Path(config.out), replace(config, steer_operation="project-out"), Wish((("power", 0.2),)), backend=backend
+        )
+
+
+def test_queries_the_run_never_recorded_are_held_out_too(tmp_path: Path, backend: Backend, config: RunConfig) -> None:
+    few = replace(config, out=str(tmp_path), limit=20)
+    pipeline.extract(few, backend=backend)
+    known = study(tmp_path, few)
+    found = (benchmarks.load("planted"),)
+    seen = {item.group for item in benchmarks.load("planted", limit=20).items}
+    used = set(tried(config, known, found, backend, unrecorded=True).groups)
+    own = set(tried(config, known, found, backend).groups)
+    assert own < seen and used & seen == own and len(used) == 104 - 20 + len(own)
+    blocks = replace(config, hold_out="block")
+    assert set(tried(blocks, known, found, backend, unrecorded=True).groups) == own
 
 
 def test_wishes_that_make_no_sense_are_refused(config: RunConfig, backend: Backend) -> None:

@@ -1,15 +1,18 @@
-"""`vprobe steer matrix`: what steering each value moves beside it."""
+"""`vprobe steer matrix` and `steer solve`: what steering each value moves beside it, and doses for a wanted change."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vprobe.cli import options as o
 from vprobe.cli import show
+
+if TYPE_CHECKING:
+    from vprobe.types import SolvedRow
 
 NEAR = 5
 """Characters of a value's name over a column."""
@@ -20,6 +23,7 @@ def matrix(
     run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
+    dose: o.Dose = None,
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
@@ -47,7 +51,7 @@ def matrix(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
-            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
+            "strengths": o.numbers(strengths, where="--strengths"), "dose": dose, "benchmark": o.split(benchmark),
             "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate,
             "steer_limit": limit, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
@@ -70,17 +74,24 @@ def solve(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target", help="VALUE=CHANGE, points per SD of label, such as benevolence=+0.5.", show_default=False
+            "--target",
+            help="VALUE=CHANGE, points per SD of the label within queries, such as benevolence=+0.5.",
+            show_default=False,
         ),
     ] = None,
     keep: Annotated[str | None, typer.Option("--keep", help="Values to leave as they are.", show_default=False)] = None,
     max_kl: Annotated[float, typer.Option("--max-kl", help="Most KL on neutral text, nats per token.")] = math.inf,
     strengths: o.Strengths = None,
+    dose: o.Dose = None,
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
+    conflict: o.Conflict = None,
     limit: o.SteerLimit = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
@@ -102,7 +113,9 @@ def solve(
         fields={
             "model": o.need(model, "--model"), "strengths": o.numbers(strengths, where="--strengths"),
             "benchmark": o.split(benchmark), "steer_versions": o.split(versions), "steer_method": method,
-            "steer_site": site, "steer_positions": on, "steer_limit": limit, "backend": backend,
+            "steer_site": site, "steer_positions": on, "dose": dose, "steer_operation": operation,
+            "steer_options": option, "steer_gate": gate, "steer_conflict": conflict, "steer_limit": limit,
+            "backend": backend,
             "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
             "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }
@@ -132,13 +145,20 @@ def _solved(folder: Path) -> None:
 
     rows = [
         (values.title(r.value), r.role, r.site, show.number(r.strength, 4), show.number(r.wanted),
-         show.number(r.tuned, 3), show.number(r.reached, 3), f"{r.low:.3f} .. {r.high:.3f}",
-         show.number(r.miss, 3), str(r.n_items))
+         show.number(r.tuned, 3), f"{r.reached:.3f} ({r.low:.3f} .. {r.high:.3f})", _miss(r), str(r.n_items),
+         show.number(r.n_needed, 0))
         for r in store.load_rows(folder, "solved", SolvedRow)
     ]  # fmt: skip
-    heads = ("value", "role", "site", "strength", "wanted", "tuned", "reached", "95 % interval", "miss", "n")
+    heads = ("value", "role", "site", "strength", "wanted", "tuned", "reached (95 %)", "miss (95 %)", "n", "n for .05")
     show.table(
-        "change in points per SD of label; tuned: items the doses were chosen on; reached: untouched", heads, rows
+        "change in points per SD of label; tuned: on the items doses were chosen on; reached: on untouched items",
+        heads, rows,
+    )  # fmt: skip
+
+
+def _miss(row: SolvedRow) -> str:
+    return (
+        "" if math.isnan(row.miss) else f"{row.miss:+.3f} ({row.low - row.wanted:+.3f} .. {row.high - row.wanted:+.3f})"
     )
 
 

@@ -129,13 +129,18 @@ def induce(
         Path | None, typer.Option("--run", help="Run folder with directions, for steering.", show_default=False)
     ] = None,
     strength: Annotated[
-        float, typer.Option("--strength", help="Steering coefficient over the median residual norm.")
+        float, typer.Option("--strength", help="Dose of every steering vector, in units of --dose.")
     ] = 0.25,
+    dose: o.Dose = None,
     versions: o.Versions = None,
     greedy: o.Greedy = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
+    operation: o.Operation = None,
+    option: o.SteerOptions = None,
+    gate: o.Gate = None,
+    conflict: o.Conflict = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,
@@ -152,7 +157,9 @@ def induce(
     config = o.resolve(
         fields={
             "model": o.need(model, "--model"), "out": o.need(out, "--out"), "versions": o.split(versions),
-            "greedy": greedy, "steer_method": method, "steer_site": site, "steer_positions": on, "backend": backend,
+            "greedy": greedy, "steer_method": method, "steer_site": site, "steer_positions": on, "dose": dose,
+            "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
+            "backend": backend,
             "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
             "too_long": too_long, "seed": seed, "trust_remote_code": trust_remote_code,
         }

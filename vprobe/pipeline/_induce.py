@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vprobe import benchmarks, prompts, responses, scoring, steering, store
+from vprobe import benchmarks, prompts, responses, scoring, store
 from vprobe.backends import Backend
 from vprobe.benchmarks import svo
 from vprobe.config import RunConfig
@@ -18,6 +18,7 @@ from vprobe.errors import InputError, ModelError, unknown
 from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._lookup import direction
+from vprobe.pipeline._push import Push, pushes_of
 from vprobe.pipeline._read import ask, fitting
 from vprobe.pipeline._scales import LIKELIEST, SPOKEN
 from vprobe.scoring import svo as rule
@@ -60,10 +61,11 @@ def induce(
     """Give the model each type of social value, no value and a wrong one, and hold its choices against each type.
 
     Args:
-        config: Model, output folder, rating versions, seed.
+        config: Model, output folder, rating versions, seed; where it is steered, operation, gate, tokens, conflict
+            policy and the unit of the strength.
         ways: Any of "word", "elaborated", "goal" (system prompts) and "steering".
         directions: Run folder with directions of this model, for steering.
-        strength: Steering coefficient over the median residual norm at the direction's site.
+        strength: Dose of every vector: residual norms where the operation adds, or multiples of `config.dose`.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
@@ -81,7 +83,8 @@ def induce(
     folder, found = Path(config.out), (benchmarks.load("svo", limit=PRIMARY),)
     config = replace(config, benchmark=("svo",))
     backend = backend or load_backend(config)
-    states = {way: [_steered(kind, config, directions, strength) for kind, _ in PUSH] for way in ways if way == STEERED}
+    pushes = _pushes(config, backend, directions) if STEERED in ways else {}
+    states = {way: [_steered(kind, pushes, strength) for kind, _ in PUSH] for way in ways if way == STEERED}
     made = info("induce", config, backend.info, found, more=_more(ways, strength, states.get(STEERED, ())))
     if finished(folder, "induce", made, ("induced", "induced_answers"), but=("seed",)):
         rows = store.load_rows(folder, "induced", InduceRow)
@@ -107,7 +110,8 @@ def induce(
 def _more(ways: Sequence[str], strength: float, steered: Sequence[_Given]) -> tuple[tuple[str, Any], ...]:
     """Return the settings no configuration has: the ways, and what is added to the model where it is steered."""
     pushes = [
-        f"{one.kind}: {change.coefficient:.6g} x {change.direction.value} {change.direction.site} "
+        f"{one.kind}: {change.operation.name} {change.coefficient:.6g} x {change.direction.value} "
+        f"{change.direction.site} "
         f"{change.direction.method} fitted on {change.direction.fitted_on[:12]}"
         for one in steered
         for change in one.steering
@@ -151,11 +155,15 @@ def _asked(backend: Backend, config: RunConfig, state: _Given, wanted: Sequence[
     return _Had(state, said, asked.counts)
 
 
-def _steered(kind: str, config: RunConfig, directions: Path | None, strength: float) -> _Given:
-    changes = []
-    for value, sign in dict(PUSH)[kind]:
-        one = direction(directions or Path(), value, site=config.steer_site, method=config.steer_method)
-        changes.append(Steering(steering.load("add"), one, sign * strength * one.unit, config.steer_positions))
+def _pushes(config: RunConfig, backend: Backend, directions: Path | None) -> dict[str, Push]:
+    """Return how each value that any type needs is steered."""
+    folder, wanted = directions or Path(), dict.fromkeys(value for _, parts in PUSH for value, _ in parts)
+    vectors = {v: direction(folder, v, site=config.steer_site, method=config.steer_method) for v in wanted}
+    return pushes_of(folder, config, backend, vectors)
+
+
+def _steered(kind: str, pushes: Mapping[str, Push], strength: float) -> _Given:
+    changes = [change for value, sign in dict(PUSH)[kind] for change in pushes[value].change(sign * strength)]
     return _Given(kind, STEERED, steering=tuple(changes))
 
 

@@ -17,8 +17,8 @@ TOLERANCE = 0.005
 """Points a target may be missed by on the items doses are chosen on."""
 ROUNDS = 12
 """Most changes of the doses."""
-FREE = 0.05
-"""Weight of a value that is neither target nor to be kept, beside 1."""
+TARGET, FREE = 1000.0, 0.05
+"""Weights of a target, and of a value that is neither target nor to be kept, beside 1."""
 STILL = 1e-3
 """Share of the largest dose below which a change of the doses is none."""
 SHRINK = (1e-6, 1e9)
@@ -70,7 +70,7 @@ class Wish:
 
     def weights(self, values: Sequence[str]) -> Float[np.ndarray, " value"]:
         """Return how much a miss of each value counts."""
-        return np.array([{"target": 100.0, "keep": 1.0, "free": FREE}[self.role(value)] for value in values])
+        return np.array([{"target": TARGET, "keep": 1.0, "free": FREE}[self.role(value)] for value in values])
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,12 @@ class Search:
                 why, do = f"within a KL of {self.wish.max_kl:g} nats per token", "allow more with --max-kl"
             elif np.abs(best.doses).max() >= (1 - STILL) * self.most:
                 why, do = f"with a dose of {self.most:g}, the largest of --strengths", "allow larger ones"
+            most = f"ask for at most {math.trunc(now * 100) / 100:+.2f}"
+            do = f"{most}, or {do}"
             if straight and now / straight < BENT:
                 why += f", where small doses promised {straight:+.2f}: ratings are near the ends of their scale"
+                do = most
             raise RefusedError(
                 f"{value} moves by {now:+.3f} {why}", where="steer solve",
-                expected=f"{change:+g} points per SD of label", do=f"ask for at most {now:+.2f}, or {do}",
+                expected=f"{change:+g} points per SD of label", do=do,
             )  # fmt: skip
