@@ -14,6 +14,7 @@ from vprobe.backends import Backend
 from vprobe.claims import Level
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
+from vprobe.pipeline._fields import FIELDS
 from vprobe.ranks import ALONE, Rank
 from vprobe.steering import NULL_ARMS
 from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, RunInfo
@@ -33,88 +34,6 @@ PACKAGES = (
 )
 
 
-MODEL = (
-    "model",
-    "revision",
-    "dtype",
-    "device",
-    "backend",
-    "trust_remote_code",
-    "benchmark",
-    "batch_tokens",
-    "too_long",
-)
-FIELDS = (
-    ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
-    ("rate", (*MODEL, "versions", "greedy", "temperature", "generation", "correct_order", "limit", "seed")),
-    ("probe", ("positions", "method", "values", "folds", "hold_out", "final", "draws", "map", "seed")),
-    ("final", ("final", "hold_out", "seed")),
-    ("borrow", ("method", "values")),
-    ("agree", ("draws", "seed")),
-    (
-        "steer",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_vector", "dose", "steer_limit", "null_draws", "null_arms", "claim_draws", "seed"),
-    ),
-    (
-        "matrix",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
-    ),
-    (
-        "damage",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "seed"),
-    ),
-    (
-        "said",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "strengths", "dose", "steer_limit", "null_draws", "seed"),
-    ),
-    (
-        "transfer",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "null_draws", "seed"),
-    ),
-    (
-        "solve",
-        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
-         "steer_conflict", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
-    ),
-    *(
-        (name, (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_positions",
-                "steer_versions", "steer_limit", "null_draws", "seed"))
-        for name in ("ablate", "interchange")
-    ),
-    (
-        "positions",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_versions", "steer_operation",
-         "steer_options", "steer_gate", "strengths", "steer_limit", "seed"),
-    ),
-    (
-        "personas",
-        (*MODEL, "personas", "persona_limit", "steer_method", "steer_site", "steer_versions", "claim_draws", "seed"),
-    ),
-    (
-        "audit",
-        (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
-         "steer_limit", "seed"),
-    ),
-    ("elicit", (*MODEL, "personas", "seed")),
-    ("demographics", (*MODEL, "versions", "values", "limit", "seed")),
-    (
-        "induce",
-        (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "steer_operation",
-         "steer_options", "steer_gate", "steer_conflict", "dose", "seed"),
-    ),
-    (
-        "eval",
-        (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
-         "steer_vector", "dose", "seed"),
-    ),
-    ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
-)  # fmt: skip
-"""Settings each stage uses; a stage's record holds these and no others."""
 ALL = "all"
 
 
