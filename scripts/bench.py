@@ -6,8 +6,9 @@ processor seconds, which other work on the machine disturbs less than the clock;
 
 Texts are Value Portrait's queries and responses where they are found (`--data`, VPROBE_SHARED or ../shared), else
 `everyday`'s. The CPU preset is a random Llama of 12 blocks x 512 with 32,000 tokens; `--preset gpu` is a random model
-of 7B shape in bfloat16. `--queries` and `--rounds` set the sizes; `--only PART;PART` makes the rows whose name has one
-of them.
+of 7B shape in bfloat16; `--preset tiny` walks the GPU preset's way on a CPU with a model of no size, and none of its
+figures count. `--queries` and `--rounds` set the sizes, `--quick` takes few of both (some minutes); `--only PART;PART`
+makes the rows whose name has one of them.
 """
 
 from __future__ import annotations
@@ -108,7 +109,13 @@ class Bench:
     said: list[Tokens]
     queries: int
     rounds: int
-    gpu: bool
+    preset: str
+    quick: bool = False
+
+    @property
+    def gpu(self) -> bool:
+        """True when figures are those of a GPU."""
+        return self.preset == "gpu"
 
     def sample(self, number: int, count: int) -> list[int]:
         """Draw queries for one round and return the indices of their items, in file order.
@@ -163,6 +170,8 @@ def tokenizer(texts: Sequence[str], context: int) -> PreTrainedTokenizerFast:
 
 
 SHAPES = {
+    "tiny": {"vocab_size": 4000, "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2},
     "cpu": {"vocab_size": 32000, "hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 12,
             "num_attention_heads": 8, "num_key_value_heads": 8},
     "small": {"vocab_size": 4000, "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4,
@@ -178,7 +187,7 @@ def build(shape: str, folder: Path, texts: Sequence[str]) -> Path:
     ids = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
     config = AutoConfig.for_model("llama", max_position_embeddings=4096, **SHAPES[shape], **ids)
     torch.manual_seed(0)
-    kind, place = (torch.bfloat16, "cuda") if shape == "gpu" else (torch.float32, "cpu")
+    kind, place = torch.bfloat16 if shape in ("gpu", "tiny") else torch.float32, "cuda" if shape == "gpu" else "cpu"
     with torch.device(place):
         model = AutoModelForCausalLM.from_config(config, dtype=kind)
     model.save_pretrained(folder)
@@ -239,7 +248,7 @@ def pooled(layers: Sequence[torch.Tensor], rows: Sequence[Tokens]) -> list[np.nd
 
 
 def same_batches(bench: Bench) -> list[list[Tokens]]:
-    some = [bench.said[i] for i in bench.sample(0, bench.queries)]
+    some = [bench.said[i] for i in bench.sample(0, min(bench.queries, 8))]
     plan = batching.plan([len(row.ids) for row in some], bench.engine.default_batch_tokens)
     return [[some[i] for i in batch] for batch in plan]
 
@@ -431,11 +440,11 @@ def per_prompt(model: Any, rows: Sequence[Answers]) -> list[list[float]]:
 
 def rating(bench: Bench) -> list[Shown]:
     engine, model, found = bench.engine, bench.engine._model, bench.found
-    versions = [prompts.render(found, template=name) for name in found.versions]
+    versions = [prompts.render(found, template=name) for name in found.versions[: 2 if bench.quick else None]]
     results: dict[tuple[int, int], Any] = {}
     sizes: list[tuple[int, int]] = []
 
-    kept = {n: bench.sample(n, max(1, bench.queries // 4)) for n in range(bench.rounds)} | {-1: [0]}
+    kept = {n: bench.sample(n, max(1, bench.queries // 8)) for n in range(bench.rounds)} | {-1: [0]}
     drawn = {n: [version[i] for i in rows for version in versions] for n, rows in kept.items()}
 
     def side(way: int, number: int) -> None:
@@ -530,18 +539,23 @@ def _rest(prompt: Prompt) -> tuple[Any, ...]:
 
 
 def large(bench: Bench) -> list[Shown]:
-    if not bench.gpu:
+    """Read the whole job with the GPU preset's model, beside the card's own rate of matrix products."""
+    if bench.preset == "cpu":
         return [NOT_RUN]
-    rows = bench.said
+    rows = bench.said if bench.gpu else bench.said[:40]
     ours(bench, rows[:20])
-    took = seconds(True, lambda: ours(bench, rows))
-    weights = sum(p.numel() for p in bench.engine._anatomy.base.parameters()) - SHAPES["gpu"]["vocab_size"] * 4096
+    took = seconds(bench.gpu, lambda: ours(bench, rows))
+    shape, place = SHAPES[bench.preset], bench.engine._model.device
+    weights = sum(p.numel() for p in bench.engine._anatomy.base.parameters())
+    weights -= shape["vocab_size"] * shape["hidden_size"]
     once = batching.distinct([row.ids for row in rows], [range(len(rows))])
-    a, b = (torch.randn(8192, 8192, dtype=torch.bfloat16, device="cuda") for _ in range(2))
-    best = min(seconds(True, lambda: [a @ b for _ in range(20)]) for _ in range(3)) / 20
-    rate, most = 2 * weights * once / took, 2 * 8192**3 / best
-    text = f"{took:.1f} s for {len(rows)} texts, {once} distinct tokens: {rate / 1e12:.0f} of {most / 1e12:.0f} TFLOP/s"
-    return [(f"{text} ({rate / most:.2f}) on {torch.cuda.get_device_name()}", rate >= 0.4 * most and took < 60)]
+    size = 8192 if bench.gpu else 256
+    a, b = (torch.randn(size, size, device=place).bfloat16() for _ in range(2))
+    best = min(seconds(bench.gpu, lambda: [a @ b for _ in range(20)]) for _ in range(3)) / 20
+    rate, most = 2 * weights * once / took, 2 * size**3 / best
+    text = f"{took:.1f} s for {len(rows)} texts, {once} distinct tokens: {rate / 1e12:.3g} of {most / 1e12:.3g} TFLOP/s"
+    card = torch.cuda.get_device_name() if bench.gpu else "a CPU: no figure, not ok"
+    return [(f"{text} ({rate / most:.2f}) on {card}", bench.gpu and rate >= 0.4 * most and took < 60)]
 
 
 def help_time(bench: Bench) -> list[Shown]:
@@ -574,24 +588,27 @@ def prepared(given: argparse.Namespace, folder: Path) -> Bench:
     if not (folder / "config.json").exists():
         build(given.preset, folder, [f"{item.text} {item.response}" for item in found.items])
     gpu = given.preset == "gpu"
-    engine = backends.load(str(folder), device="cuda" if gpu else "cpu", dtype="bfloat16" if gpu else "float32")
+    kind = "float32" if given.preset == "cpu" else "bfloat16"
+    engine = backends.load(str(folder), device="cuda" if gpu else "cpu", dtype=kind)
     said = [prompts.encode(engine.tokenizer, prompt) for prompt in prompts.render(found, template="response")]
-    queries = given.queries or (104 if gpu else 8)
-    return Bench(engine, folder, found, said, queries, given.rounds, gpu)
+    queries = given.queries or (104 if gpu else 2 if given.quick else 8)
+    rounds = given.rounds or (1 if given.quick else 5)
+    return Bench(engine, folder, found, said, queries, rounds, given.preset, given.quick)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows here")
-    parser.add_argument("--preset", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--preset", choices=["cpu", "gpu", "tiny"], default="cpu")
     parser.add_argument("--queries", type=int, default=0, help="queries a round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=0, help="rounds, 5 when 0")
+    parser.add_argument("--quick", action="store_true", help="few queries, one round, two versions")
     parser.add_argument("--only", default="", help="only rows whose name contains this; several with ;")
     parser.add_argument("--data", type=Path, help="folder of Value Portrait's files")
     parser.add_argument("--model", type=Path, help="folder the model is built in, and found again")
     parser.add_argument("--peak-of", choices=["bare", "record"], help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.preset == "cpu":
+    if given.preset != "gpu":
         torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as room:
         bench = prepared(given, given.model or Path(room) / "model")
