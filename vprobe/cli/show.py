@@ -229,13 +229,15 @@ def claims(run: Path) -> None:
 
 
 def ladder(found: Any) -> None:
-    """Print how far each value of a run climbs on the claim ladder, and why not further."""
-    from vprobe import values
+    """Print how far each value of a run climbs on the claim ladder, why not further, and how much was tried."""
+    from vprobe import pipeline, values
 
     rows = [(values.title(one.value), str(one.rung), one.name, one.missing) for one in found.climbs]
     table(
         f"claim ladder of {found.folder.name}, {found.method}", ("value", "rung", "reached", "why not the next"), rows
     )
+    for told in pipeline.in_words(found.tried, found.seeds):
+        line(told)
 
 
 def rungs(folder: Path, climbed: Sequence[Any]) -> list[dict[str, Any]]:
@@ -243,3 +245,12 @@ def rungs(folder: Path, climbed: Sequence[Any]) -> list[dict[str, Any]]:
     import dataclasses
 
     return [dataclasses.asdict(one) for found in climbed if found.folder == folder for one in found.climbs]
+
+
+def tried(folder: Path, climbed: Sequence[Any]) -> dict[str, Any]:
+    """Return what a run tried and the seeds of its stages as plain values for JSON."""
+    import dataclasses
+
+    mine = [found for found in climbed if found.folder == folder]
+    return {name: [dataclasses.asdict(one) for found in mine for one in getattr(found, name)]
+            for name in ("tried", "seeds")}  # fmt: skip

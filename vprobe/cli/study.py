@@ -86,7 +86,11 @@ def agree(
     together = pipeline.across(runs, seed=config.seed)
     climbed = pipeline.climb(runs)
     if as_json:
-        told = [{**show.stage_facts(stage), "ladder": show.rungs(stage.folder, climbed)} for stage in found]
+        told = [
+            {**show.stage_facts(stage), "ladder": show.rungs(stage.folder, climbed),
+             **show.tried(stage.folder, climbed)}
+            for stage in found
+        ]  # fmt: skip
         show.print_json([{**one, "across": agreed.as_plain(together)} for one in told])
         return
     agreed.across(together)
@@ -101,11 +105,15 @@ def claims(run: o.Run, seed: o.Seed = None, as_json: o.AsJson = None) -> None:
     with show.progress(quiet=bool(as_json)) as tell:
         config = o.resolve(pipeline.as_claimed(run), fields={"seed": seed})
         stage = pipeline.claims(run, config, tell=tell)
-    show.stage(stage, as_json=as_json)
-    if not as_json:
-        show.claims(run)
-        for one in pipeline.climb([run]):
-            show.ladder(one)
+    climbed = pipeline.climb([run])
+    if as_json:
+        told = {"ladder": show.rungs(run, climbed), **show.tried(run, climbed)}
+        show.print_json({**show.stage_facts(stage), **told})
+        return
+    show.stage(stage, as_json=False)
+    show.claims(run)
+    for one in climbed:
+        show.ladder(one)
 
 
 def report(run: o.Run, as_json: o.AsJson = None) -> None:

@@ -26,7 +26,7 @@ from vprobe.pipeline._foresee import foresee
 from vprobe.pipeline._import import import_vectors
 from vprobe.pipeline._induce import induce
 from vprobe.pipeline._interchange import interchange
-from vprobe.pipeline._ladder import Climbed, climb
+from vprobe.pipeline._ladder import Climbed, climb, for_report
 from vprobe.pipeline._lexicon import build_lexicon, elicit, word_groups
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._matrix import steer_matrix
@@ -42,6 +42,7 @@ from vprobe.pipeline._solve import Wish, steer_solve
 from vprobe.pipeline._spoken import steer_text
 from vprobe.pipeline._steer import steer_sweep
 from vprobe.pipeline._transfer import INSTRUMENTS, steer_transfer
+from vprobe.pipeline._tried import in_words
 from vprobe.pipeline._truth import truth
 from vprobe.pipeline._vector_card import as_steered, card_values, vector_card, write_cards
 from vprobe.pipeline._vector_make import make_missing
@@ -80,6 +81,7 @@ __all__ = [
     "extract",
     "foresee",
     "import_vectors",
+    "in_words",
     "induce",
     "interchange",
     "judged",
@@ -199,4 +201,4 @@ def write_report(folder: Path) -> Path:
     Args:
         folder: Run folder.
     """
-    return report.write(folder)
+    return report.write(folder, ladder=for_report(folder))

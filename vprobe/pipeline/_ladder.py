@@ -11,6 +11,8 @@ from typing import TypeVar
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
+from vprobe.pipeline._tried import Seeded, Tried, in_words, seeds, tried
+from vprobe.report import Ladder, Rung
 from vprobe.types import AblationRow, Agreement, BaselineRow, ClaimRow, InterchangeRow, ModelInfo, TransferRow
 from vprobe.values import SCHWARTZ
 
@@ -25,11 +27,15 @@ class Climbed:
         folder: The run.
         method: Direction method of its probes.
         climbs: One per value.
+        tried: Configurations tried on the way.
+        seeds: Seed of every stage.
     """
 
     folder: Path
     method: str
     climbs: tuple[Climb, ...]
+    tried: tuple[Tried, ...] = ()
+    seeds: tuple[Seeded, ...] = ()
 
 
 def climb(folders: Sequence[Path], *, alpha: float = 0.05, method: str = "") -> tuple[Climbed, ...]:
@@ -55,8 +61,21 @@ def climb(folders: Sequence[Path], *, alpha: float = 0.05, method: str = "") -> 
         ]
         others = [(one, found) for one, found in known.items() if _elsewhere(folder, one)]
         evidence = [_evidence(folder, rows, value, chosen, others, alpha) for value in values]
-        out.append(Climbed(folder, chosen, ladder(evidence, alpha=alpha)))
+        out.append(Climbed(folder, chosen, ladder(evidence, alpha=alpha), tried(folder), seeds(folder)))
     return tuple(out)
+
+
+def for_report(folder: Path) -> Ladder | None:
+    """Return the ladder of one run as the report shows it; None where nothing was probed.
+
+    Args:
+        folder: A run.
+    """
+    found = climb([folder])
+    if not found:
+        return None
+    rungs = tuple(Rung(one.value, one.rung, one.name, one.missing) for one in found[0].climbs)
+    return Ladder(found[0].method, rungs, *in_words(found[0].tried, found[0].seeds))
 
 
 def _rows(folder: Path) -> tuple[Agreement, ...]:

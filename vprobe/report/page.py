@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from vprobe.errors import StoreError
 from vprobe.report import grids
+from vprobe.report import ladder as climbed
 from vprobe.report.findings import findings
+from vprobe.report.ladder import Ladder
 from vprobe.report.parts import Section
 from vprobe.report.sections import build
 from vprobe.report.style import PAGE_COLOURS, Drawing
@@ -18,11 +20,12 @@ from vprobe.report.tables import Tables, frames, read
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, *, ladder: Ladder | None = None) -> Path:
     """Make `report.html`, `figures/` and `tables/` from a run folder; the same tables give the same bytes.
 
     Args:
         folder: A run folder; any of its tables may be missing.
+        ladder: How far its values climb; left out when None.
 
     Returns:
         The page, which needs no other file and no network.
@@ -33,6 +36,9 @@ def write(folder: Path) -> Path:
     folder = Path(folder)
     tables = read(folder)
     sections = build(tables)
+    if ladder is not None:
+        after = next((i for i, one in enumerate(sections) if one.key == "claims"), -1) + 1
+        sections = (*sections[:after], climbed.section(ladder), *sections[after:])
     drawings = [panel.drawing for section in sections for panel in section.panels]
     try:
         _write_figures(folder / "figures", drawings)
