@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from vprobe import backends, batching, pipeline, prompts, steering, store
+from vprobe import backends, batching, exports, pipeline, prompts, steering, store
 from vprobe.errors import InputError
 from vprobe.types import Activations, Direction, Gate, ModelInfo, Operation, RunInfo, Scores, Site, Steering
 
@@ -161,6 +161,21 @@ class Model:
             found = self.backend.read([rows[i] for i in batch], [where], [position], steering=self._active)
             out[list(batch)] = found[0, :, 0]
         return out
+
+    def vector(self, file: str | Path) -> Direction:
+        """Return the vector of a steering card, or of any file of directions with one in it, for use in this model.
+
+        Args:
+            file: A card's folder, or a file that `vprobe vectors` reads.
+
+        Raises:
+            InputError: No such file, or several directions in it.
+            ModelError: A vector of another model, or of another width.
+        """
+        found = exports.read(Path(file), model=self.info)
+        if len(found) != 1:
+            raise InputError(f"{len(found)} directions", where=str(file), expected="a file with one")
+        return found[0]
 
     def neuron_weights(self, layer: int) -> np.ndarray:
         """Return what each MLP neuron of a block writes per unit of activity, float32 of shape (neuron, d_model).

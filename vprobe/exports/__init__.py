@@ -17,7 +17,9 @@ from vprobe.exports._card import Asked, Written
 from vprobe.exports._snippets import snippet
 from vprobe.types import Direction, ModelInfo, Site
 
-__all__ = ["names", "read", "snippet", "write"]
+__all__ = ["VECTOR", "names", "read", "snippet", "write"]
+VECTOR = "vector.safetensors"
+"""File of the vector in the folder of a steering card."""
 
 
 def names() -> tuple[str, ...]:
@@ -75,7 +77,8 @@ def read(
     """Read directions from a file; vectors of other tools are brought to length 1, their length becomes the unit.
 
     Args:
-        path: The file. Files of torch are read with `weights_only=True`: nothing in them is run.
+        path: The file, or the folder of a steering card. Files of torch are read with `weights_only=True`: nothing in
+            them is run.
         form: Format; suffix and content decide when empty.
         model: The model they are to be used in.
         site: The one wanted; also where a vector acts whose file does not say.
@@ -84,6 +87,7 @@ def read(
         InputError: Unknown format, a file that is not of it, or no direction at the site wanted.
         ModelError: Directions of another model, of another width, or of a layer the model does not have.
     """
+    path = path / VECTOR if path.is_dir() else path
     if not path.is_file():
         raise InputError("no such file", where=str(path), expected="a file of directions")
     plug_in = registry.load("vprobe.exports", form or _held(path), kind="format")

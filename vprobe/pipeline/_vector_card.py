@@ -20,7 +20,7 @@ from vprobe.pipeline._trial import Tried, fit_vectors
 from vprobe.pipeline._vector_parts import SPECS, part_of
 from vprobe.types import DoseRow, RunInfo, VectorCard
 
-FOLDER, VECTOR = "cards", "vector.safetensors"
+FOLDER = "cards"
 STEERED = ("steer", "matrix", "damage", "transfer", "solve")
 """Stages whose settings say which vector was measured, the first that was run before the others."""
 
@@ -101,8 +101,8 @@ def write_cards(folder: Path, config: RunConfig, *, values: Sequence[str], out: 
         card = vector_card(folder, config, value=value)
         place = (out or folder / FOLDER) / card.direction.value
         model = card.info.model
-        exports.write(place / VECTOR, [card.direction], strength=1.0, family=model.family if model else "")
-        report.write_card(card, place, vector=VECTOR)
+        exports.write(place / exports.VECTOR, [card.direction], strength=1.0, family=model.family if model else "")
+        report.write_card(card, place, vector=exports.VECTOR)
         made.append(card)
         for part in card.parts:
             if part.missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._claims import claims
 from vprobe.pipeline._common import Tell, load_backend, quiet
 from vprobe.pipeline._damage import steer_damage
-from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._steer import steer_sweep
 from vprobe.pipeline._transfer import steer_transfer
 from vprobe.pipeline._vector_card import vector_card
+from vprobe.values import SCHWARTZ
 
 Maker = Callable[..., Any]
 MAKERS: tuple[tuple[str, Maker], ...] = (
@@ -54,13 +55,13 @@ def make_missing(
         if not any(_lacks(folder, config, value, table) for value in values):
             continue
         backend = backend or load_backend(config)
-        wanted = ("all",) if table == "dose_response" else _with_those_there(folder, table, values)
+        every = table == "dose_response" and all(value in SCHWARTZ for value in values)
+        wanted = ("all",) if every else _with_those_there(folder, table, values)
         maker(folder, dataclasses.replace(config, steer_value=wanted), backend=backend, tell=tell)
         made.append(table)
     if made and store.has(folder, "agreement"):
-        level = as_probed(folder, config).changed({"steer_method": config.steer_method, "seed": config.seed})
-        claims(folder, dataclasses.replace(level, steer_site=config.steer_site, alpha=config.alpha,
-                                           claim_draws=config.claim_draws), tell=tell)  # fmt: skip
+        draws = max(config.claim_draws, math.ceil(2 / config.alpha))
+        claims(folder, dataclasses.replace(config, claim_draws=draws), tell=tell)
         made.append("claims")
     return tuple(made)
 

@@ -12,10 +12,12 @@ from vprobe import store
 from vprobe.config import RunConfig
 from vprobe.pipeline._schema import schema
 from vprobe.types import CardPart, CardTable, Direction
+from vprobe.values import SCHWARTZ
 
 SWEEP, MATRIX, DAMAGE = "steer sweep", "steer matrix", "steer damage"
 ARMS = ("steering", "said")
 """Tables with a row for every arm: the vector's own stand among the doses, the others among the null arms."""
+OWN, NULLS = "its own doses", "null vectors"
 SIDE_BY_SIDE = ("dose_response", "effects", "specificity")
 """Tables whose rows of another method stand beside those of the vector's own."""
 
@@ -97,11 +99,8 @@ def part_of(spec: Spec, folder: Path, vector: Direction, config: RunConfig) -> C
     """
     tables, missing, commands = [], [], []
     for source in spec.sources:
-        rows, why = _rows(source, folder, vector, config)
-        if source.table in ARMS:
-            nulls = spec.key == "nulls"
-            rows = tuple(row for row in rows if (row.arm not in ("baseline", "steered")) == nulls)
-            why = why or ("" if rows else "made without null vectors")
+        arms = (NULLS if spec.key == "nulls" else OWN) if source.table in ARMS else ""
+        rows, why = _rows(source, folder, vector, config, arms)
         if rows:
             units = tuple((one.column, one.unit) for one in schema([source.table]) if one.unit)
             tables.append(CardTable(source.table, rows, units))
@@ -114,14 +113,14 @@ def part_of(spec: Spec, folder: Path, vector: Direction, config: RunConfig) -> C
 def command_of(source: Source, folder: Path, vector: Direction, config: RunConfig) -> str:
     """Return the command that makes a table for a vector, as one types it."""
     run = folder.name if folder.is_absolute() else str(folder)
-    values = "all" if source.command == MATRIX else vector.value
+    values = "all" if source.command == MATRIX and vector.value in SCHWARTZ else vector.value
     words = ["vprobe", source.command, "--model MODEL", f"--run {run}", f"--method {config.steer_method}"]
     words += [f"--site {vector.site}"] + ([f"--on {config.steer_positions}"] if config.steer_positions != "all" else [])
     words += [source.more.format(value=vector.value)] if source.more else [f"--values {values}"]
     return " ".join(words)
 
 
-def _rows(source: Source, folder: Path, vector: Direction, config: RunConfig) -> tuple[tuple[Any, ...], str]:
+def _rows(source: Source, folder: Path, vector: Direction, config: RunConfig, arms: str) -> tuple[tuple[Any, ...], str]:
     """Return the rows of a table that are about the vector, and why there are none."""
     kinds = dict(store.records())
     if source.table not in kinds or not store.has(folder, source.table):
@@ -130,6 +129,10 @@ def _rows(source: Source, folder: Path, vector: Direction, config: RunConfig) ->
     mine = [row for row in found if _names(row, vector.value)]
     if not mine:
         return (), f"made, but not for {vector.value}"
+    if arms:
+        mine = [row for row in mine if (row.arm not in ("baseline", "steered")) == (arms == NULLS)]
+        if not mine:
+            return (), f"made without {arms}"
     other = _other(mine, source, folder, vector, config)
     if other:
         return (), other
@@ -151,6 +154,8 @@ def _same(row: Any, vector: Direction, config: RunConfig, *, method: bool) -> bo
     wanted = (("site", str(vector.site)), ("positions", config.steer_positions),
               *((("method", vector.method.replace("_", "-")),) if method else ()))  # fmt: skip
     known = _fields(row)
+    if "arm" in known and row.arm == "prompted":
+        return True  # asked in words: it acts at no site
     return all(str(getattr(row, name)).replace("_", "-") == one.replace("_", "-") for name, one in wanted
                if name in known and getattr(row, name))  # fmt: skip
 
