@@ -29,6 +29,10 @@ class RunConfig:
     device: str = _opt("auto", "Where the model runs: auto, cpu, cuda, cuda:0, ...")
     backend: str = _opt("hf", "Engine that runs the model.")
     trust_remote_code: bool = _opt(False, "Run code that comes with the model.")
+    device_map: str = _opt("", "Blocks over several devices: auto, balanced, sequential, or a JSON object.")
+    tp_plan: str = _opt("", "auto: every block over all ranks of a torchrun (tensor parallel).")
+    quantize: str = _opt("", "Weights in fewer bits: int8 (torchao), nf4 or llm-int8 (bitsandbytes).")
+    remote: str = _opt("", "Where the nnsight engine runs the model: here, ndif, or local (acts as if at NDIF).")
     benchmark: tuple[str, ...] = _opt(("value-portrait",), "Instrument; give it again for several.")
     data: str = _opt("", "Folder of the benchmark's files instead of the user's cache.")
     out: str = _opt("", "Run folder.")
@@ -80,6 +84,10 @@ class RunConfig:
         "NAME=VALUE: probability, below, target, low, high (SDs of the scores), angle, second, each, gate_above, "
         "gate_below, gate_each.",
     )
+    steer_neurons: str = _opt(
+        "", "Neurons of a site such as mlp_neurons.3: 1,5,7, or found: those that tell high items from low in the run."
+    )
+    steer_heads: str = _opt("", "Attention heads of a site such as head_out.3: 0,2; directions are fitted per head.")
     steer_gate: str = _opt("none", "When a change acts: none, probability, cosine; bounds are options.")
     steer_conflict: str = _opt(
         "sequence", "Several changes at one site and token: sequence, sum, mean, strongest, first, refuse."

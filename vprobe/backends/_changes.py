@@ -239,6 +239,7 @@ class Changer:
                 raise ModelError(
                     f"activations of shape {tuple(x.shape)} at {place}", expected="one per token of the batch"
                 )
+            rows = rows.to(x.device)
             if mix.conflict == "sequence" or len(mix.steps) == 1:
                 for group in (group for step in mix.steps for group in step):
                     x = self._through(group, x, rows)
@@ -302,7 +303,7 @@ class Changer:
             if not self._texts:
                 raise ModelError("changes at the option span without the texts", do="report this")
             self._spans = torch.tensor([text.interval("option_span") for text in self._texts], device=device)
-        return self._spans
+        return self._spans.to(device)
 
 
 def _wide(x: Tensor) -> Tensor:

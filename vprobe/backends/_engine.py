@@ -144,7 +144,7 @@ class Engine:
         """
         check_sites([Site(layer, "mlp_neurons")], self.info, [point for point, _ in self._inner])
         width = dict(self._inner)["mlp_neurons"]
-        like = next(self._anatomy.blocks[layer].parameters())
+        like = torch.empty(0, dtype=self._model.dtype, device=self._model.device)  # weights may be kept otherwise
         found = _inner.written(self._anatomy.inner.neurons[layer], width, like).numpy()
         if found.shape != (width, self.info.d_model):
             raise ModelError(

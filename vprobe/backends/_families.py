@@ -206,13 +206,13 @@ def _check_stream(trace: _Trace, name: str) -> None:
             raise ModelError(f"block {i} does not return its activations first", where=name, do=_DO)
         if not torch.isfinite(first(left[0])).all():
             raise ModelError(f"block {i} gives NaN or infinite numbers", where=name, do="use --dtype float32")
-        if not torch.equal(entered[0], trace.hidden[i]):
+        if not _same(entered[0], trace.hidden[i]):
             raise ModelError(f"what enters block {i} is not hidden_states[{i}]", where=name, do=_DO)
-        if i < last and not torch.equal(first(left[0]), trace.hidden[i + 1]):
+        if i < last and not _same(first(left[0]), trace.hidden[i + 1]):
             raise ModelError(f"what leaves block {i} is not hidden_states[{i + 1}]", where=name, do=_DO)
     end = first(trace.left[last][0])
-    normed = [out for given, out in trace.after if isinstance(given, Tensor) and torch.equal(given, end)]
-    if not any(isinstance(out, Tensor) and torch.equal(out, trace.hidden[-1]) for out in [*normed, end]):
+    normed = [out for given, out in trace.after if isinstance(given, Tensor) and _same(given, end)]
+    if not any(isinstance(out, Tensor) and _same(out, trace.hidden[-1]) for out in [*normed, end]):
         raise ModelError("the final norm of the last block's output is not hidden_states[-1]", where=name, do=_DO)
 
 
@@ -228,9 +228,15 @@ def _check_causal(
         raise ModelError("later words change earlier activations", where=name, expected="a decoder-only language model")
 
 
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Tell whether two tensors are equal, wherever they lie."""
+    return torch.equal(a, b.to(a.device))
+
+
 def _close(a: Tensor, b: Tensor, kind: torch.dtype) -> bool:
     """Tell whether two results agree as well as the number format they were computed in allows."""
     limit = 1e-4 if kind == torch.float32 else 5e-2
+    a = a.to(b.device)
     return bool((a.float() - b.float()).norm() <= limit * b.float().norm())
 
 
@@ -256,16 +262,17 @@ def _adds_up(trace: _Trace, runs: list[list[tuple[str, nn.Module, Tensor]]], i: 
     parts = [[out for key, _, out in runs[i] if key == wanted] for wanted in (a, m)]
     if any(len(part) != 1 or part[0].shape != start.shape for part in parts):
         return False
-    return _close(start.float() + parts[0][0].float() + parts[1][0].float(), end, end.dtype)
+    three = [one.to(end.device).float() for one in (start, parts[0][0], parts[1][0])]
+    return _close(three[0] + three[1] + three[2], end, end.dtype)
 
 
 def _sequential(blocks: Sequence[nn.Module], attention: Sequence[nn.Module], trace: _Trace) -> bool:
     """Tell whether some part of every block reads the residual stream after attention."""
     for i in range(len(blocks)):
         added = next(first(out) for m, _, out in trace.inner[i] if m is attention[i])
-        middle = trace.entered[i][0] + added
+        middle = trace.entered[i][0].to(added.device) + added
         if not any(
-            isinstance(x, Tensor) and x.shape == middle.shape and torch.equal(x, middle) for _, x, _ in trace.inner[i]
+            isinstance(x, Tensor) and x.shape == middle.shape and _same(x, middle) for _, x, _ in trace.inner[i]
         ):
             return False
     return True

@@ -8,8 +8,10 @@ from typing import Any
 
 from vprobe.errors import ModelError
 
+BACKENDS = "install it: pip install 'vprobe[backends]'"
 
-def library(module: str, *, package: str, oldest: tuple[int, int], below: int) -> Any:
+
+def library(module: str, *, package: str, oldest: tuple[int, int], below: int, do: str = BACKENDS) -> Any:
     """Import a library.
 
     Args:
@@ -17,13 +19,14 @@ def library(module: str, *, package: str, oldest: tuple[int, int], below: int) -
         package: Its name in the package index.
         oldest: Oldest version that works, major and minor.
         below: First major version that is not known to work; with a major of 0, the first such minor version.
+        do: What a user can do where it is missing.
 
     Raises:
         ModelError: It is not installed, or is another version.
     """
     low = ".".join(map(str, oldest))
     high = f"0.{below}" if oldest[0] == 0 else str(below)
-    wanted, do = f"{package} {low} or later, below {high}", "install it: pip install 'vprobe[backends]'"
+    wanted = f"{package} {low} or later, below {high}"
     try:
         version = metadata.version(package)
         found = importlib.import_module(module)

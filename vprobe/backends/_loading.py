@@ -17,7 +17,9 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as hf_logging
 
+from vprobe.backends import _placed
 from vprobe.errors import ModelError, nearest
+from vprobe.types import ONE_DEVICE, Placement
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _SAMPLE = 1024
@@ -85,7 +87,15 @@ def dtype_of(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_remote_code: bool) -> Loaded:
+def load(
+    name: str,
+    *,
+    revision: str,
+    dtype: str,
+    device: torch.device,
+    trust_remote_code: bool,
+    placement: Placement = ONE_DEVICE,
+) -> Loaded:
     """Load model and tokenizer.
 
     Args:
@@ -94,11 +104,13 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
         dtype: One of `DTYPES`.
         device: Where it runs.
         trust_remote_code: Run code that comes with the model.
+        placement: Several devices in place of `device`, or weights in fewer bits.
 
     Raises:
         ModelError: Anything that keeps the model from being used.
     """
     kind = dtype_of(dtype, device)
+    placed = _placed.arguments(placement, device, kind)
     where = _folder(name)
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     with quiet():
@@ -119,6 +131,7 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, with a readable message
+                **placed,
                 **common,
             ),
             name,
@@ -139,7 +152,8 @@ def load(name: str, *, revision: str, dtype: str, device: torch.device, trust_re
     if device.type == "cpu":
         _one_thread_if_small(model)
     commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
-    model = attempt(lambda: model.to(device), name, f"room on {device}")
+    if not placed:
+        model = attempt(lambda: model.to(device), name, f"room on {device}")
     return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
 
 
@@ -283,16 +297,21 @@ def context_of(config: Any, tokenizer: Any) -> int:
 def fingerprint(model: Any, tokenizer: Any) -> str:
     """Return a SHA-256 over every weight's name, shape and a fixed sample, the tokenizer and the chat template.
 
-    It is the same on every device. Tokenizer and template belong in it: with others the same weights see other input.
+    It is the same on one device and over several. Tokenizer and template belong in it: with others the same weights
+    see other input.
     """
     digest = hashlib.sha256()
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     digest.update(str(tokenizer.chat_template).encode())
-    for name, weight in sorted(model.named_parameters(), key=lambda pair: pair[0]):
-        flat = weight.detach().reshape(-1)
-        step = max(1, -(-flat.numel() // _SAMPLE))
-        digest.update(f"{name}{tuple(weight.shape)}".encode())
-        digest.update(flat[::step].float().cpu().numpy().astype("<f4").tobytes())
+    for name, _ in sorted(model.named_parameters(), key=lambda pair: pair[0]):
+        inside, _, own = name.rpartition(".")
+        module = model.get_submodule(inside)
+        with _placed.present(module):
+            weight = _placed.whole(module.get_parameter(own))
+            flat = weight.reshape(-1)
+            step = max(1, -(-flat.numel() // _SAMPLE))
+            digest.update(f"{name}{tuple(weight.shape)}".encode())
+            digest.update(flat[::step].float().cpu().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,12 @@ class Rows:
     real: Tensor
     prompt_length: Tensor
     owner: Tensor
+
+    def to(self, device: Any) -> Rows:
+        """Return the same on another device; blocks of one model may lie on several."""
+        if self.real.device == device:
+            return self
+        return Rows(*(one.to(device) for one in (self.positions, self.real, self.prompt_length, self.owner)))
 
     def of(self, rows: Tensor) -> Rows:
         """Return some of the rows."""

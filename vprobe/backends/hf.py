@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vprobe.backends import _families, _loading
+from vprobe.backends import _families, _led, _loading
 from vprobe.backends._engine import Engine, shown_name
+from vprobe.backends._inner import Inner
+from vprobe.backends._placed import only
+from vprobe.types import ONE_DEVICE, Placement
 
 
 def load(
@@ -15,6 +18,7 @@ def load(
     dtype: str = "auto",
     device: str = "auto",
     trust_remote_code: bool = False,
+    placement: Placement = ONE_DEVICE,
 ) -> Engine:
     """Load a decoder-only model and check by a probe forward that its parts are where they should be.
 
@@ -24,13 +28,21 @@ def load(
         dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on a CPU, the checkpoint's own elsewhere.
         device: "auto", "cpu", "cuda", "cuda:0", ...
         trust_remote_code: Run code that comes with the model.
+        placement: Several devices in place of `device`, or weights in fewer bits.
 
     Raises:
         ModelError: The model cannot be loaded, is not decoder-only, or fails a check; the message says which.
     """
+    if placement.remote:
+        raise only("remote", "nnsight")
     place = _loading.device_of(device)
-    loaded = _loading.load(model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code)
-    return Engine(loaded, _families.examine(loaded.model, shown_name(model)), name=model)
+    loaded = _loading.load(
+        model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code, placement=placement
+    )
+    anatomy = _families.examine(loaded.model, shown_name(model))
+    if not placement.tp_plan:
+        return Engine(loaded, anatomy, name=model)
+    return _led.join(Engine(loaded, replace(anatomy, inner=Inner()), name=model))
 
 
 def untrained(

@@ -11,6 +11,8 @@ from vprobe.backends import _families, _loading
 from vprobe.backends._engine import Engine, shown_name
 from vprobe.backends._families import Anatomy, Change, first
 from vprobe.backends._libraries import library
+from vprobe.backends._placed import only
+from vprobe.types import ONE_DEVICE, Placement
 
 
 def load(
@@ -20,6 +22,7 @@ def load(
     dtype: str = "auto",
     device: str = "auto",
     trust_remote_code: bool = False,
+    placement: Placement = ONE_DEVICE,
 ) -> Engine:
     """Load a decoder-only model, check its parts by a probe forward and wrap it for tracing.
 
@@ -29,13 +32,18 @@ def load(
         dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on a CPU, the checkpoint's own elsewhere.
         device: "auto", "cpu", "cuda", "cuda:0", ...
         trust_remote_code: Run code that comes with the model.
+        placement: Several devices in place of `device`, or weights in fewer bits.
 
     Raises:
         ModelError: nnsight 0.8 is not installed, or the model cannot be loaded, is not decoder-only, or fails a check.
     """
     nnsight = library("nnsight", package="nnsight", oldest=(0, 8), below=9)
     place = _loading.device_of(device)
-    loaded = _loading.load(model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code)
+    if placement.tp_plan:
+        raise only("tp-plan", "hf")
+    loaded = _loading.load(
+        model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code, placement=placement
+    )
     anatomy = _families.examine(loaded.model, shown_name(model))
     traces = Traces(nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer), anatomy)
     traced = replace(anatomy, base=Traced(traces, anatomy.base), watch=traces.watch)

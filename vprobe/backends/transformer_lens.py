@@ -16,7 +16,9 @@ from vprobe.backends import _families, _loading
 from vprobe.backends._engine import Engine, shown_name
 from vprobe.backends._families import Change
 from vprobe.backends._libraries import library
+from vprobe.backends._placed import only
 from vprobe.errors import ModelError
+from vprobe.types import ONE_DEVICE, Placement
 
 
 def load(
@@ -26,6 +28,7 @@ def load(
     dtype: str = "auto",
     device: str = "auto",
     trust_remote_code: bool = False,
+    placement: Placement = ONE_DEVICE,
 ) -> Engine:
     """Load a decoder-only model, put a TransformerBridge around it and check its parts by a probe forward.
 
@@ -35,11 +38,15 @@ def load(
         dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on a CPU, the checkpoint's own elsewhere.
         device: "auto", "cpu", "cuda", "cuda:0", ...
         trust_remote_code: Run code that comes with the model.
+        placement: Refused, as the bridge keeps a model on one device in its own number format.
 
     Raises:
         ModelError: TransformerLens 4 is not installed, does not know the model's architecture, or the model cannot be
             loaded, is not decoder-only, or fails a check.
     """
+    if not placement.plain:
+        used = next(name for name in ("device_map", "tp_plan", "quantize", "remote") if getattr(placement, name))
+        raise only(used.replace("_", "-"), "nnsight" if used == "remote" else "hf")
     lens = library("transformer_lens.model_bridge", package="transformer-lens", oldest=(4, 3), below=5)
     place = _loading.device_of(device)
     loaded = _loading.load(model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code)

@@ -25,6 +25,10 @@ def extract(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,
@@ -43,6 +47,7 @@ def extract(
 
     config = o.resolve(
         fields={
+            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
             "model": o.need(model, "--model"), "out": out if plan else o.need(out, "--out"),
             "benchmark": o.split(benchmark),
             "sites": o.sites(sites), "layers": layers, "positions": o.split(positions), "template": template,
@@ -54,7 +59,7 @@ def extract(
     if plan:
         show.stage(pipeline.foresee(config), as_json=as_json)
         return
-    rank = ranks.find()
+    rank = ranks.find() if not config.tp_plan else ranks.ALONE  # a model spread over ranks answers to rank 0
     with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
         stage = pipeline.extract(config, tell=tell, rank=rank)
     show.of_rank(stage, rank.index, as_json=as_json)
@@ -73,6 +78,10 @@ def rate(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,
@@ -86,6 +95,7 @@ def rate(
 
     config = o.resolve(
         fields={
+            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
             "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
             "versions": o.split(versions), "greedy": greedy, "temperature": temperature,
             "generation": generation, "correct_order": correct_order, "backend": backend,
@@ -93,7 +103,7 @@ def rate(
             "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    rank = ranks.find()
+    rank = ranks.find() if not config.tp_plan else ranks.ALONE  # a model spread over ranks answers to rank 0
     with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
         stage = pipeline.rate(config, tell=tell, rank=rank)
     show.of_rank(stage, rank.index, as_json=as_json)
@@ -133,6 +143,8 @@ def steer(
     vector: o.SteerVector = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
+    neurons: o.Neurons = None,
+    heads: o.Heads = None,
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     conflict: o.Conflict = None,
@@ -140,6 +152,10 @@ def steer(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
@@ -152,15 +168,16 @@ def steer(
 
     config = o.resolve(
         fields={
+            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
             "model": o.need(model, "--model"), "steer_method": method, "steer_site": site, "steer_positions": on,
-            "dose": dose, "steer_vector": vector,
+            "dose": dose, "steer_vector": vector, "steer_neurons": neurons, "steer_heads": heads,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
             "backend": backend, "revision": revision, "dtype": dtype, "device": device, "seed": seed,
             "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    if not vector:
-        o.need(value and str(run or ""), "--value and --run, or --vector")
+    if not (vector or neurons):
+        o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     pairs = pipeline.steer_text(
         run, config, value=value or "", strength=strength, prompts_of=prompt, max_new_tokens=max_new_tokens,
         temperature=temperature, said=spoken.stream() if stream and not as_json else None,
@@ -198,6 +215,10 @@ def sweep(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -211,6 +232,7 @@ def sweep(
     folder = Path(o.need(str(run) if run else None, "--run"))
     config = o.resolve(
         fields={
+            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
             "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
             "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
             "steer_versions": o.split(versions), "steer_method": method, "steer_site": site,

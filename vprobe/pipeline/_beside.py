@@ -13,7 +13,7 @@ from vprobe import activations, backends, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import ModelError
-from vprobe.pipeline._common import Tell, info, model_path, shared
+from vprobe.pipeline._common import Tell, info, model_path, placement, shared
 from vprobe.ranks import ALONE, Rank
 from vprobe.types import Activations, Benchmark, EmbeddingRow, Prompt, Site, Tokens
 
@@ -107,6 +107,11 @@ def places(folder: Path) -> tuple[Path, ...]:
 
 
 def _untrained(config: RunConfig, rank: Rank) -> Backend:
+    if not placement(config).plain:
+        raise ModelError(
+            "random weights are not drawn over several devices or in fewer bits", where="untrained model",
+            do="record them apart, on one device: the shape alone matters",
+        )  # fmt: skip
     return backends.untrained(
         model_path(config.model), seed=config.seed, revision=config.revision, dtype=config.dtype,
         device=rank.device(config.device), trust_remote_code=config.trust_remote_code,

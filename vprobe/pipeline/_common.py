@@ -17,7 +17,7 @@ from vprobe.errors import InputError, unknown
 from vprobe.pipeline._fields import FIELDS
 from vprobe.ranks import ALONE, Rank
 from vprobe.steering import NULL_ARMS
-from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, RunInfo
+from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, Placement, RunInfo
 
 Tell = Callable[[str, int, int], None]
 PACKAGES = (
@@ -84,7 +84,13 @@ def load_backend(config: RunConfig, rank: Rank = ALONE) -> Backend:
         dtype=config.dtype,
         device=rank.device(config.device),
         trust_remote_code=config.trust_remote_code,
+        placement=placement(config),
     )
+
+
+def placement(config: RunConfig) -> Placement:
+    """Return where the parts of a model go, and in how many bits."""
+    return Placement(config.device_map, config.tp_plan, config.quantize, config.remote)
 
 
 def model_path(name: str) -> str:

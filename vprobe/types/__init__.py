@@ -16,6 +16,7 @@ from vprobe.types._eval import EvalRow
 from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInfo, ModelSize, Site, plain_address
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
+from vprobe.types._placement import ONE_DEVICE, Placement
 from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
 from vprobe.types._rows import (
     ClaimRow,
@@ -52,6 +53,7 @@ __all__ = [
     "CONFLICTS",
     "HOOKS",
     "MEASURES",
+    "ONE_DEVICE",
     "POINTS",
     "POSITIONS",
     "STEER_POSITIONS",
@@ -95,8 +97,9 @@ __all__ = [
     "Operation",
     "Option",
     "PatternRow",
-    "PositionRow",
     "Piece",
+    "Placement",
+    "PositionRow",
     "Probe",
     "ProfileRow",
     "Prompt",

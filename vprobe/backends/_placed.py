@@ -1,0 +1,117 @@
+"""Loading a model over several devices or in fewer bits: what the libraries are told, and what they need."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from vprobe.backends._libraries import library
+from vprobe.errors import InputError, ModelError
+from vprobe.types import Placement
+
+_EXTRA = "install it: pip install 'vprobe[large]'"
+
+
+def arguments(placement: Placement, device: torch.device, kind: Any) -> dict[str, Any]:
+    """Return what `from_pretrained` is told, besides what it is told of a model on one device.
+
+    Args:
+        placement: Where the model goes and in how many bits.
+        device: Where it goes when nothing else is said.
+        kind: Its number format: a torch dtype, or "auto".
+
+    Raises:
+        InputError: A device map that cannot be read.
+        ModelError: A library is missing, or the plan needs several processes.
+    """
+    given: dict[str, Any] = {}
+    if placement.tp_plan:
+        given["distributed_config"] = _plan()
+        return given
+    if placement.quantize:
+        given["quantization_config"] = _quantized(placement.quantize, kind)
+        given["device_map"] = {"": str(device)}
+    if placement.device_map:
+        given["device_map"] = _map(placement.device_map)
+    if given:
+        library("accelerate", package="accelerate", oldest=(1, 1), below=2, do=_EXTRA)
+    return given
+
+
+def only(option: str, engine: str) -> ModelError:
+    """Return the error for an option that one engine has."""
+    return ModelError(
+        f"--{option} with another engine", where="backend", expected=f"--backend {engine}",
+        do=f"choose --backend {engine}, or leave --{option} out",
+    )  # fmt: skip
+
+
+def _map(text: str) -> Any:
+    if not text.startswith("{"):
+        return text
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is no JSON: {error}", where="--device-map",
+            expected='auto, balanced, sequential, or such as {"model.embed_tokens": 0, "model.layers.0": 0}',
+        ) from error  # fmt: skip
+    return found
+
+
+def _plan() -> Any:
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count < 2:
+        raise ModelError(
+            "one process cannot divide every block", where="--tp-plan", expected="two ranks or more",
+            do="start the same command by torchrun --nproc-per-node N -m vprobe ...",
+        )  # fmt: skip
+    from transformers.distributed.configuration_utils import DistributedConfig
+
+    return DistributedConfig(tp_size=count, tp_plan="auto")
+
+
+def _quantized(name: str, kind: Any) -> Any:
+    if name == "int8":
+        library("torchao.quantization", package="torchao", oldest=(0, 15), below=20, do=_EXTRA)
+        from torchao.quantization import Int8WeightOnlyConfig  # pyright: ignore[reportMissingImports]
+
+        return transformers.TorchAoConfig(Int8WeightOnlyConfig())
+    library("bitsandbytes", package="bitsandbytes", oldest=(0, 46), below=60, do=_EXTRA)
+    if name == "llm-int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    compute = torch.bfloat16 if kind == "auto" else kind
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute, bnb_4bit_use_double_quant=False
+    )
+
+
+@contextmanager
+def present(module: Any) -> Iterator[None]:
+    """Bring a module's own weights to a device while they are looked at, where they are kept on disk or elsewhere.
+
+    Args:
+        module: A module, whose weights may have no numbers of their own here.
+    """
+    if all(not weight.is_meta for weight in module.parameters(recurse=False)):
+        yield
+        return
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module, execution_device=torch.device("cpu")):
+        yield
+
+
+def whole(weight: Tensor) -> Tensor:
+    """Return a weight as plain numbers: of one spread over ranks all of it, of one in fewer bits what it stands for."""
+    gather: Any = getattr(weight, "full_tensor", None)
+    plain: Any = gather() if gather is not None else weight.detach()
+    own = type(plain) not in (Tensor, torch.nn.Parameter) and plain.dtype.is_floating_point
+    return plain.dequantize() if own and gather is None else plain
