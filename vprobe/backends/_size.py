@@ -28,4 +28,5 @@ def size_of(model: Any, blocks: Sequence[Any], forward_tokens: int) -> ModelSize
         cache_bytes=2 * shared * width * item,
         token_bytes=int(each / text.hidden_size + 8 * text.hidden_size) * item,
         forward_tokens=forward_tokens,
+        heads=heads,
     )

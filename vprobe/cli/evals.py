@@ -36,6 +36,8 @@ def evaluate(
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
+    neurons: o.Neurons = None,
+    heads: o.Heads = None,
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     backend: o.Engine = None,
@@ -51,14 +53,15 @@ def evaluate(
 
     config = o.resolve(
         fields={
-            "model": o.need(model, "--model"), "steer_vector": vector, "dose": dose, "steer_method": method,
+            "model": o.need(model, "--model"), "steer_vector": vector,
+            "steer_neurons": neurons, "steer_heads": heads, "dose": dose, "steer_method": method,
             "steer_site": site, "steer_positions": on, "steer_operation": operation, "steer_options": option,
             "steer_gate": gate, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
             "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
-    if not vector:
-        o.need(value and str(run or ""), "--value and --run, or --vector")
+    if not (vector or neurons):
+        o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     asked = pipeline.Tasks(tuple(o.split(tasks) or ()), task_folder, limit, fewshot, chat)
     rows = pipeline.steer_eval(run, config, asked, value=value or "", strength=strength)
     if as_json:

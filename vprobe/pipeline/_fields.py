@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 MODEL = (
-    "model", "revision", "dtype", "device", "backend", "trust_remote_code", "benchmark", "batch_tokens", "too_long",
+    "model", "revision", "dtype", "device", "backend", "trust_remote_code", "device_map", "tp_plan", "quantize",
+    "remote", "benchmark", "batch_tokens", "too_long",
 )  # fmt: skip
 """Settings of the model and of what it is asked."""
 FIELDS = (
@@ -72,7 +73,7 @@ FIELDS = (
     (
         "eval",
         (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
-         "steer_vector", "dose", "seed"),
+         "steer_neurons", "steer_heads", "steer_vector", "dose", "seed"),
     ),
     ("claims", ("steer_method", "steer_site", "alpha", "claim_draws", "seed")),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +47,13 @@ class Manner:
 
 
 def manner(
-    folder: Path, config: RunConfig, target: Direction, *, samples: Sequence[int] | np.ndarray | None = None
+    folder: Path,
+    config: RunConfig,
+    target: Direction,
+    *,
+    samples: Sequence[int] | np.ndarray | None = None,
+    heads: tuple[int, ...] = (),
+    head_count: int = 0,
 ) -> Manner:
     """Return how a direction is steered with; probes are calibrated and erasers fitted on the run's activations.
 
@@ -55,13 +62,16 @@ def manner(
         config: Operation, its options, gate, tokens and conflict policy.
         target: The direction steered with.
         samples: Rows of the run that may be used; all when None.
+        heads: Attention heads that are changed, where the operation is one on heads.
+        head_count: Heads of a block.
 
     Raises:
         InputError: Unknown operation, gate or option, or an operation without what it needs.
     """
     found = _Options(config)
     parts = _Parts(folder, config, target, samples)
-    operation = steering.load(config.steer_operation, _given(found, parts))
+    asked = dataclasses.replace(_given(found, parts), heads=heads, head_count=head_count, width=len(target.vector))
+    operation = steering.load(config.steer_operation, asked)
     gate = steering.gate(
         config.steer_gate,
         probe=parts.probe if config.steer_gate == "probability" else None,

@@ -21,6 +21,7 @@ from vprobe.pipeline._import import about, given, of_run
 from vprobe.pipeline._lookup import as_probed, direction
 from vprobe.pipeline._manner import manner
 from vprobe.pipeline._study import study
+from vprobe.pipeline._within import inside, within
 from vprobe.types import Direction, Generation, Piece, SideBySide, Span, Steering, Tokens
 from vprobe.values import find
 
@@ -97,6 +98,8 @@ def changes_of(
         VprobeError: Unknown value or site, or a run of another model.
     """
     wanted = _pairs(value, strength)
+    if inside(config):
+        return _within(folder, config, backend or load_backend(config), wanted, strength)
     if config.steer_vector:
         backend = backend or load_backend(config)
         chosen = [_from_file(folder, config, backend, wanted)]
@@ -110,6 +113,20 @@ def changes_of(
         how = manner(folder or Path(), config, one)
         changes.append(how.change(one, size * unit_of(backend, how, one, config)[0]))
     return backend, changes, wanted
+
+
+def _within(
+    folder: Path | None, config: RunConfig, backend: Backend, wanted: Sequence[tuple[str, float]], strength: float
+) -> tuple[Backend, list[Steering], tuple[tuple[str, float], ...]]:
+    """Return the change of neurons or heads of one block."""
+    if len(wanted) > 1 or config.steer_vector or config.dose:
+        raise InputError(
+            "several values, a file or a dose of damage", where=config.steer_site, expected="one value and a strength"
+        )
+    value, size = wanted[0] if wanted else ("", strength)
+    found = within(folder, config, backend, value)
+    how = manner(folder or Path(), config, found.direction, heads=found.heads, head_count=found.head_count)
+    return backend, [how.change(found.direction, size)], ((value, size),)
 
 
 def _needed(folder: Path | None) -> Path:

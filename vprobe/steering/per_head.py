@@ -20,7 +20,8 @@ def arrays(given: Given) -> tuple[Any, ...]:
         InputError: No heads, or a head the block does not have.
     """
     if not given.heads or given.head_count < 1 or given.width < 1 or given.width % given.head_count:
-        raise missing("per-head", "choice of heads", "give heads, head_count and the width of all heads together")
+        do = "give --heads 0,2 and --site head_out.N; in Python heads, head_count and the width of all heads together"
+        raise missing("per-head", "choice of heads", do)
     wrong = [head for head in given.heads if not 0 <= head < given.head_count]
     if wrong:
         raise InputError(f"head {wrong[0]}", where="operation per-head", expected=f"0 to {given.head_count - 1}")

@@ -114,6 +114,7 @@ class ModelSize:
         cache_bytes: Keys and values of one token in one block.
         token_bytes: About what one token takes while a forward runs.
         forward_tokens: Most tokens of one forward where texts share what they begin with.
+        heads: Attention heads of a block; 0 is not known.
     """
 
     block_parameters: float
@@ -121,6 +122,7 @@ class ModelSize:
     cache_bytes: int
     token_bytes: int
     forward_tokens: int
+    heads: int = 0
 
 
 @dataclass(frozen=True)
