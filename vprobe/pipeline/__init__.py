@@ -18,8 +18,8 @@ from vprobe.pipeline._common import Stage, Tell, check, load_backend, model_path
 from vprobe.pipeline._compare import Compared, compare
 from vprobe.pipeline._damage import steer_damage
 from vprobe.pipeline._demographics import demographics
-from vprobe.pipeline._extract import extract
 from vprobe.pipeline._eval import Tasks, steer_eval
+from vprobe.pipeline._extract import extract
 from vprobe.pipeline._final import open_final
 from vprobe.pipeline._find import probe
 from vprobe.pipeline._foresee import foresee
@@ -34,8 +34,8 @@ from vprobe.pipeline._personas import personas
 from vprobe.pipeline._positions import positions
 from vprobe.pipeline._read import rate
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
-from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._said import steer_said
+from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._scorers import Judged, completions_of, judged
 from vprobe.pipeline._shift import shift
 from vprobe.pipeline._solve import Wish, steer_solve
@@ -117,7 +117,7 @@ __all__ = [
 DEMO_QUERIES = 104
 DEMO_STRENGTHS = (-0.03, -0.015, 0.0, 0.015, 0.03)
 ABLATED = {"steer_value": ("all",), "steer_positions": "response", "steer_limit": 8, "null_draws": 10}
-ABLATED_UNDER = 6
+ABLATED_UNDER = 8
 """Personas; with `ABLATED` what ablation looks at in a whole run. `vprobe steer ablate` looks at more."""
 
 

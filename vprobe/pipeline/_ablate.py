@@ -75,7 +75,7 @@ def ablate(
     items = tried(config, known, found, backend)
     with store.timed(folder, "ablate", device=backend.device):
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
-        there = under(backend, config, items, conditions)
+        there = under(backend, config, items, conditions, tuple(ways.real.values()))
         x = there.read(backend, ways.sites, config)
         every = [*(("target", one) for one in ways.real.values()), *ways.nulls]
         changes = [out(config, x[:, :, ways.sites.index(one.site)], one) for _, one in every]

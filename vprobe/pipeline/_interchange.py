@@ -85,7 +85,7 @@ def interchange(
     items = tried(config, known, found, backend)
     with store.timed(folder, "interchange", device=backend.device):
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
-        there = under(backend, config, items, conditions)
+        there = under(backend, config, items, conditions, tuple(ways.real.values()))
         pairs = Pairs(there, there.read(backend, ways.sites, config), ways.sites)
         rows = exchanged(backend, config, pairs, ways, spread_of(found, tuple(ways.real)), partial(tell, "interchange"))
         counts = (*there.asked.counts, *ways.counts)

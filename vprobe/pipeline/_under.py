@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy import linalg
 
 from vprobe import activations, prompts, scores
 from vprobe.backends import Backend
@@ -14,6 +16,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._personas import available
 from vprobe.pipeline._read import Asked, fitting
+from vprobe.pipeline._told import Told
 from vprobe.pipeline._trial import Tried
 from vprobe.types import Direction, Response, Site
 
@@ -91,14 +94,15 @@ class Under:
         return np.stack([scores.rate(part, self.items.item_ids).expected for part in parts])
 
 
-def under(backend: Backend, config: RunConfig, items: Tried, conditions: int) -> Under:
-    """Put every item under personas that lie evenly spread over all there are.
+def under(backend: Backend, config: RunConfig, items: Tried, conditions: int, ways: Sequence[Direction]) -> Under:
+    """Put every item under those personas that what is read differs most between; no answer is looked at.
 
     Args:
         backend: The model.
         config: The model's name, and what becomes of prompts that are too long.
         items: Held-out items; one that does not fit under a persona is left out of all.
         conditions: Personas.
+        ways: Directions of the values read.
 
     Raises:
         InputError: Fewer than three personas, or more than there are.
@@ -107,7 +111,7 @@ def under(backend: Backend, config: RunConfig, items: Tried, conditions: int) ->
     there = available(config)
     if not FEWEST <= conditions <= len(there):
         raise InputError(f"{conditions} personas", where="--personas", expected=f"{FEWEST} to {len(there)}")
-    chosen = [there[int(n)] for n in np.linspace(0, len(there) - 1, conditions).round()]
+    chosen = [there[n] for n in apart(_first_read(backend, config, items, there, ways), conditions)]
     wanted = [prompts.with_system(p, one.text, name=one.id) for one in chosen for p in items.asked.prompts]
     asked = fitting(backend, wanted, config.too_long, "personas")
     left = {prompt.item_id for prompt in asked.prompts}
@@ -117,6 +121,45 @@ def under(backend: Backend, config: RunConfig, items: Tried, conditions: int) ->
         tuple(items.groups[n] for n in kept), tuple(items.items[n] for n in kept),
     )  # fmt: skip
     return Under(tuple(one.id for one in chosen), asked, fewer)
+
+
+def _first_read(
+    backend: Backend, config: RunConfig, items: Tried, there: Sequence[Told], ways: Sequence[Direction]
+) -> Float[np.ndarray, "condition value"]:
+    """Return what is read of each value in one prompt under every persona; 0 where it does not fit."""
+    shortest = min(range(len(items.asked.prompts)), key=lambda n: len(items.asked.answers[n].prompt.ids))
+    first = items.asked.prompts[shortest]
+    asked = [prompts.encode_answers(backend.tokenizer, prompts.with_system(first, p.text, name=p.id)) for p in there]
+    fits = [n for n, one in enumerate(asked) if len(one.prompt.ids) <= backend.info.context]
+    sites = tuple(dict.fromkeys(way.site for way in ways))
+    budget = config.batch_tokens or None
+    x = activations.read_all(backend, [asked[n].prompt for n in fits], sites, POSITION, batch_tokens=budget)
+    out = np.zeros((len(there), len(ways)))
+    for v, way in enumerate(ways):
+        read = x[:, sites.index(way.site)].astype(np.float64) @ way.vector.astype(np.float64)
+        spread = float(read.std())
+        out[fits, v] = (read - read.mean()) / (spread if spread > 0 else 1.0)
+    return out
+
+
+def apart(read: Float[np.ndarray, "condition value"], n: int) -> list[int]:
+    """Choose rows one by one, each the one that lies farthest from what those before it span; in their own order.
+
+    Rows longer than the median are cut to its length: answers to what is extreme stick at the ends of their scale.
+
+    Args:
+        read: Standardised columns.
+        n: How many; beyond as many as there are columns, rows are spread evenly over the others.
+
+    Source: QR decomposition with column pivoting, scipy.linalg.qr: a greedy D-optimal design.
+    """
+    size = np.linalg.norm(read, axis=1, keepdims=True)
+    usual = np.minimum(1.0, np.median(size) / np.where(size > 0, size, 1.0))
+    order: Any = linalg.qr((read * usual).T, mode="r", pivoting=True)  # (R, pivots)
+    first = [int(row) for row in order[1][: min(n, read.shape[1])]]
+    others = [row for row in range(len(read)) if row not in first]
+    more = [others[int(i)] for i in np.linspace(0, len(others) - 1, n - len(first)).round()] if n > len(first) else []
+    return sorted({*first, *more})
 
 
 def centred(x: Float[np.ndarray, "*more condition item"]) -> np.ndarray:
