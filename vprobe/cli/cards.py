@@ -127,7 +127,7 @@ def card(
         typer.Option("--out", "-o", help="Folder for the cards; `cards` in the run when left out.", show_default=False),
     ] = None,
     make: Annotated[
-        bool, typer.Option("--make", help="First measure what is missing: sweep, matrix, damage, transfer, claims.")
+        bool, typer.Option("--make", help="First measure what is missing, audits and causal checks too.")
     ] = False,
     model: o.Model = None,
     strengths: o.Strengths = None,
@@ -165,8 +165,10 @@ def card(
     with show.progress(quiet=bool(as_json)) as tell:
         made = pipeline.make_missing(folder, config, values=names, tell=tell) if make else ()
     stage = pipeline.write_cards(folder, config, values=names, out=out)
-    if made:
-        stage = dataclasses.replace(stage, facts=(("made first", ", ".join(made)), *stage.facts))
+    done = ", ".join(table for table, why in made if not why)
+    told = [("made first", done)] if made else []
+    told += [("cannot be made", f"{table}: {why}") for table, why in made if why]
+    stage = dataclasses.replace(stage, facts=(*told, *stage.facts))
     show.stage(stage, as_json=as_json)
 
 

@@ -11,10 +11,15 @@ from typing import Any
 from vprobe import store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
+from vprobe.errors import VprobeError
+from vprobe.pipeline._ablate import ablate
+from vprobe.pipeline._audit import steer_audit
 from vprobe.pipeline._claims import claims
 from vprobe.pipeline._common import Tell, load_backend, quiet
 from vprobe.pipeline._damage import steer_damage
+from vprobe.pipeline._interchange import interchange
 from vprobe.pipeline._matrix import steer_matrix
+from vprobe.pipeline._positions import positions
 from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._steer import steer_sweep
 from vprobe.pipeline._transfer import steer_transfer
@@ -28,13 +33,17 @@ MAKERS: tuple[tuple[str, Maker], ...] = (
     ("damage", steer_damage),
     ("said", steer_said),
     ("transfer", steer_transfer),
+    ("audits", steer_audit),
+    ("ablations", ablate),
+    ("interchange", interchange),
+    ("positions", positions),
 )
 """Table a stage makes, and the stage, in the order they are made."""
 
 
 def make_missing(
     folder: Path, config: RunConfig, *, values: Sequence[str], backend: Backend | None = None, tell: Tell = quiet
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, str], ...]:
     """Measure what the cards of some values lack; rows of other values that a table holds are made again with them.
 
     Args:
@@ -45,24 +54,28 @@ def make_missing(
         tell: Called with (stage, done, total).
 
     Returns:
-        Tables that were made.
-
-    Raises:
-        VprobeError: Whatever a stage refuses; what was made before it is kept.
+        (table, why not) of every table looked after: the reason is empty where it was made, and what the stage said
+        where it refused. The others are made all the same.
     """
-    made = []
+    made: list[tuple[str, str]] = []
     for table, maker in MAKERS:
         if not any(_lacks(folder, config, value, table) for value in values):
             continue
         backend = backend or load_backend(config)
-        every = table == "dose_response" and all(value in SCHWARTZ for value in values)
+        every = table not in ("steering", "damage", "said", "transfer", "audits") and all(
+            value in SCHWARTZ for value in values
+        )
         wanted = ("all",) if every else _with_those_there(folder, table, values)
-        maker(folder, dataclasses.replace(config, steer_value=wanted), backend=backend, tell=tell)
-        made.append(table)
+        why = ""
+        try:
+            maker(folder, dataclasses.replace(config, steer_value=wanted), backend=backend, tell=tell)
+        except VprobeError as error:
+            why = str(error).replace("\n", "; ")
+        made.append((table, why))
     if made and store.has(folder, "agreement"):
         draws = max(config.claim_draws, math.ceil(2 / config.alpha))
         claims(folder, dataclasses.replace(config, claim_draws=draws), tell=tell)
-        made.append("claims")
+        made.append(("claims", ""))
     return tuple(made)
 
 

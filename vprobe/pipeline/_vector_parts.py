@@ -17,6 +17,8 @@ from vprobe.values import SCHWARTZ
 SWEEP, MATRIX, DAMAGE = "steer sweep", "steer matrix", "steer damage"
 ARMS = ("steering", "said")
 """Tables with a row for every arm: the vector's own stand among the doses, the others among the null arms."""
+PLACES_OF_THEIR_OWN = ("ablations", "interchange", "positions")
+"""Tables made on tokens that they choose themselves."""
 OWN, NULLS = "its own doses", "null vectors"
 SIDE_BY_SIDE = ("dose_response", "effects", "specificity")
 """Tables whose rows of another method stand beside those of the vector's own."""
@@ -138,8 +140,10 @@ def _rows(source: Source, folder: Path, vector: Direction, config: RunConfig, ar
         return (), other
     if source.table == "solved":
         return found, ""
-    there = tuple(row for row in mine if _same(row, vector, config, method=source.table not in SIDE_BY_SIDE))
-    return tuple(sorted(there, key=lambda row: not _same(row, vector, config, method=True))), ""
+    there = tuple(
+        row for row in mine if _same(row, source.table, vector, config, method=source.table not in SIDE_BY_SIDE)
+    )
+    return tuple(sorted(there, key=lambda row: not _same(row, source.table, vector, config, method=True))), ""
 
 
 def _names(row: Any, value: str) -> bool:
@@ -149,9 +153,10 @@ def _names(row: Any, value: str) -> bool:
     )  # fmt: skip
 
 
-def _same(row: Any, vector: Direction, config: RunConfig, *, method: bool) -> bool:
+def _same(row: Any, table: str, vector: Direction, config: RunConfig, *, method: bool) -> bool:
     """Tell whether a row is about this method, site and tokens, as far as it says so."""
-    wanted = (("site", str(vector.site)), ("positions", config.steer_positions),
+    here = "" if table in PLACES_OF_THEIR_OWN else config.steer_positions
+    wanted = (("site", str(vector.site)), *((("positions", here),) if here else ()),
               *((("method", vector.method.replace("_", "-")),) if method else ()))  # fmt: skip
     known = _fields(row)
     if "arm" in known and row.arm == "prompted":
@@ -162,7 +167,7 @@ def _same(row: Any, vector: Direction, config: RunConfig, *, method: bool) -> bo
 
 def _other(mine: Sequence[Any], source: Source, folder: Path, vector: Direction, config: RunConfig) -> str:
     """Say what the rows were made with, where that is not this vector; empty where it is."""
-    if not any(_same(row, vector, config, method=True) for row in mine):
+    if not any(_same(row, source.table, vector, config, method=True) for row in mine):
         told = {name: ", ".join(dict.fromkeys(str(getattr(row, name)) for row in mine))
                 for name in ("method", "site", "positions") if name in _fields(mine[0])}  # fmt: skip
         return "made with " + ", ".join(f"{name} {one}" for name, one in told.items() if one)
