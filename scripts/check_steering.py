@@ -127,7 +127,7 @@ def against(size: Sizes) -> tuple[str, bool]:
 
 def permuted(size: Sizes) -> tuple[str, bool]:
     world = Steered(size)
-    draws = PERMUTED if size is FULL else 20
+    draws = PERMUTED if size == FULL else 20
     drawn, x = planted_checks._sample(world.bench, 0)
     ids = tuple(item.id for item in drawn.benchmark.items)
     y, groups = drawn.benchmark.loadings(ids, SCHWARTZ), drawn.benchmark.groups(ids)
@@ -182,7 +182,7 @@ def marginal(size: Sizes) -> tuple[str, bool]:
 
 def erased(size: Sizes) -> tuple[str, bool]:
     """Make erasers on many queries, and probe others afresh, as they were and erased, against shuffled labels."""
-    bench, many, draws = Bench(QUICK), 832 if size is FULL else 208, 2 * size.arms
+    bench, many, draws = Bench(QUICK), 832 if size == FULL else 208, 2 * size.arms
     x, y, groups = _read(bench, many + 104, seed=41)
     made_on = np.arange(len(x)) < many * 5
     own = tuple(g for g, t in zip(groups, made_on, strict=True) if t)
@@ -247,7 +247,7 @@ def projected(size: Sizes) -> tuple[str, bool]:
 
 def solved(size: Sizes) -> tuple[str, bool]:
     """Record 520 items, and solve for three changes on many more that the run never saw, half of them untouched."""
-    more = SOLVED if size is FULL else 100
+    more = SOLVED if size == FULL else 100
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         drawn = organism.draw(104 + more, seed=31)
@@ -356,7 +356,7 @@ def timed(size: Sizes) -> tuple[str, bool]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rows.json"
         command = [sys.executable, str(ROOT / "scripts" / "bench_steering.py"), "--json", str(out)]
-        done = subprocess.run([*command, *([] if size is FULL else ["--quick"])], capture_output=True, check=False)
+        done = subprocess.run([*command, *([] if size == FULL else ["--quick"])], capture_output=True, check=False)
         rows = json.loads(out.read_text(encoding="utf-8"))
     return "; ".join(row["value"] for row in rows), done.returncode == 0
 
@@ -393,6 +393,7 @@ ALONE = "many doses in one pass"
 def measured(name: str, size: Sizes) -> tuple[str, bool, float]:
     """Run one row, and say what it took: user seconds, with those of programs it ran."""
     run = next(run for known, _, run in ROWS if known == name)
+    size = FULL if size == FULL else QUICK  # a copy came from the other process, and rows ask which of the two it is
     before = _seconds()
     try:
         value, ok = run(size)
