@@ -49,6 +49,7 @@ from vprobe.types import Site, SolvedRow, Steering
 from vprobe.values import SCHWARTZ
 
 import check_organism as planted_checks
+import steering_cards
 from check_organism import FULL, QUICK, Bench, Row, Sizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -381,6 +382,11 @@ ROWS: tuple[tuple[str, str, Run], ...] = (
     ("bugs of peers", "Every bug listed as reproduced in PEERS has a test with its name", tested("test_peers.py")),
     ("GGUF", "GGUF file loads in the `gguf` reader with llama.cpp's layer convention, checked field by field",
      control_vector),
+    ("criterion 25", "Criterion 25 of SCIENCE as far as small models allow, with what they cannot show said",
+     steering_cards.criterion_25),
+    ("tinytalk",
+     "On `tinytalk-3m`: a happy/sad and at least one value direction steered with full card; honest result",
+     steering_cards.tinytalk),
     ("many doses in one pass",
      "A 10 values x 7 strengths x 100 items sweep against the same sweep run one arm at a time: ratio >= 3.5x on CPU, "
      "same log-probs to 1e-4, greedy tokens identical", timed),
