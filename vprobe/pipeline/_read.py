@@ -131,7 +131,14 @@ def _rate_facts(
         ("probabilities against words: r over items", behavior.greedy_r),
         ("probabilities against words: mean difference, points", behavior.greedy_mad),
         ("scale scores", f"{sum(math.isfinite(row.estimate) for row in scored)} of {len(scored)}"),
+        *([("shared beginnings", f"not used: {backend.unshared_options}")] if backend.unshared_options else []),
+        *eased(backend),
     )
+
+
+def eased(backend: Backend) -> tuple[tuple[str, int], ...]:
+    """Return as a fact how often a forward was divided because memory ran out; nothing where it never was."""
+    return (("forwards divided as memory ran out, nothing lost", backend.halved),) if backend.halved else ()
 
 
 def ask(
