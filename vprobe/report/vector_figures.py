@@ -102,7 +102,9 @@ def _transfer(card: VectorCard, rows: Sequence[TransferRow]) -> style.Drawing:
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
             way = {1: "up", -1: "down"}.get(row.predicted, "nothing")
-            axes.set_title(f"{row.measure.partition(';')[0]} ({row.unit}); predicted: {way}", size=7.5, weight="normal")
+            told = f"{row.measure.partition(';')[0]} ({row.unit}); predicted: {way}"
+            told += "; hardly answered, see the note" if row.note else ""
+            axes.set_title(told, size=7.5, weight="normal")
             axes.xaxis.set_major_formatter(lambda value, _: tick(value))
             axes.margins(x=0.1)
         figure.legend(handles=_transfer_handles(), loc="outside lower center", ncols=3)
