@@ -14,7 +14,7 @@ from vprobe import __main__ as front
 from vprobe import exports, pipeline, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
-from vprobe.types import DamageRow, DoseRow, Site
+from vprobe.types import DamageRow, DoseRow, Site, SiteNorm
 
 torch.set_num_threads(1)
 
@@ -23,8 +23,9 @@ torch.set_num_threads(1)
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run of the model with planted values."""
     made = RunConfig(model="organism", out=str(tmp_path_factory.mktemp("imports") / "run")).changed(
-        {"benchmark": "planted", "limit": 16, "draws": 5, "method": "covariance", "steer_method": "covariance",
-         "steer_site": "resid_post.1", "sites": "resid_post:1", "map": False, "steer_limit": 3, "null_draws": 2,
+        {"benchmark": "planted", "limit": 16, "draws": 2, "untrained": False, "method": "covariance",
+         "values": ["power", "security"], "steer_method": "covariance", "steer_site": "resid_post.1",
+         "sites": "resid_post:1", "map": False, "steer_limit": 2, "null_draws": 1,
          "steer_versions": "v1", "claim_draws": 10, "strengths": [-0.1, 0.1], "damage_limit": 2}
     )  # fmt: skip
     pipeline.extract(made)
@@ -41,18 +42,17 @@ def foreign(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_sweep_of_an_imported_vector_is_that_of_the_same_direction(run: RunConfig, foreign: Path) -> None:
-    """The same direction from a file, fitted on all items: doses in this run's norms, its nulls, no claim of it."""
+def test_a_sweep_counts_this_models_norms_and_stays_apart_from_the_runs_own(run: RunConfig, foreign: Path) -> None:
+    """Doses in the run's residual norms whatever the file's length, nulls beside it, and nothing a claim rests on."""
     folder = Path(run.out)
-    pipeline.steer_sweep(folder, run.changed({"steer_value": "power"}))
-    own = store.load_rows(folder, "steering", DoseRow)
     stage = pipeline.steer_sweep(folder, run.changed({"steer_value": "power", "steer_vector": str(foreign)}))
     rows = store.load_rows(folder, "imported", DoseRow)
-    assert repr(store.load_rows(folder, "steering", DoseRow)) == repr(own), "NaN is not itself, but its name is"
-    assert [(r.arm, r.strength) for r in rows] == [(r.arm, r.strength) for r in own]
-    np.testing.assert_allclose([r.coefficient for r in rows], [r.coefficient for r in own], rtol=1e-6)
-    steered = [(a.effect, b.effect) for a, b in zip(rows, own, strict=True) if a.arm == "steered"]
-    assert all(a * b > 0 for a, b in steered)
+    assert not store.has(folder, "steering") and not store.has(folder, "nulls")
+    assert {row.arm for row in rows} >= {"baseline", "steered", "shuffled", "random"}
+    norm = next(row.norm for row in store.load_rows(folder, "norms", SiteNorm) if row.site == "resid_post.1")
+    doses = {row.strength: row for row in rows if row.arm == "steered"}
+    np.testing.assert_allclose([doses[s].coefficient for s in (-0.1, 0.1)], [-0.1 * norm, 0.1 * norm], rtol=1e-6)
+    assert doses[-0.1].effect < 0 < doses[0.1].effect, "the direction is the run's own"
     told = dict(stage.facts)
     assert "vec_layer_1_organism.pt: power at resid_post.1, imported, 3 long" in told["vector"]
     assert told["not known of it"].startswith("its model, what it was fitted on")
@@ -86,14 +86,15 @@ def test_what_a_file_lacks_is_asked_for(run: RunConfig, foreign: Path, tmp_path:
 
 def test_midpoint_and_spread_are_those_of_the_runs_activations(run: RunConfig, foreign: Path) -> None:
     """Operations that count standard deviations can be asked for, and probes are calibrated on the vector itself."""
-    from vprobe.pipeline._import import of_run, placed
+    from vprobe.pipeline._import import of_run
     from vprobe.pipeline._manner import manner
 
     folder = Path(run.out)
     config = run.changed({"steer_vector": str(foreign), "steer_operation": "minimal-dose",
                           "steer_options": ["probability=0.9"]})  # fmt: skip
-    x = store.load_activations(folder, "response_mean").at(Site(1))
-    one = placed(of_run(folder, config, "power"), x)
+    acts = store.load_activations(folder, "response_mean")
+    x = acts.at(Site(1))
+    one = of_run(folder, config, acts, "power")
     scores = one.score(x)
     assert math.isclose(scores.mean(), 0, abs_tol=1e-5) and math.isclose(scores.std(), 1, rel_tol=1e-5)
     change = manner(folder, config, one).change(one, 1.0)

@@ -154,10 +154,10 @@ def adapter(asker: Asker, *, seed: int = 0) -> Any:
         eot_token_id = property(lambda self: asker.tokenizer.eos_token_id)
         prefix_token_id = property(lambda self: asker.start)
 
-        def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]:
             return asker.encode(string, special=add_special_tokens)
 
-        def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
+        def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
             return asker.likelihoods([(tuple(context), tuple(follows)) for _, context, follows in requests])
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
