@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 
 from vprobe.backends import _placed
+from vprobe.backends._fingerprint import fingerprint
 from vprobe.errors import ModelError, nearest
 from vprobe.types import ONE_DEVICE, Placement
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-_SAMPLE = 1024
 _SANE = range(8, 10_000_000)
 _MARK = "vprobemark"
 
@@ -137,6 +136,18 @@ def load(
             name,
             "its weights (safetensors)",
         )
+    _complete(report, name)
+    model.eval().requires_grad_(False)
+    if device.type == "cpu":
+        _one_thread_if_small(model)
+    commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
+    if not placed:
+        model = attempt(lambda: model.to(device), name, f"room on {device}")
+    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
+
+
+def _complete(report: Any, name: str) -> None:
+    """Refuse weights of another shape than the configuration says, and a model that lacks some."""
     if report["mismatched_keys"]:
         raise ModelError(
             f"{len(report['mismatched_keys'])} weights have another shape than config.json says",
@@ -148,13 +159,6 @@ def load(
         raise ModelError(
             f"{len(report['missing_keys'])} weights are missing: {lost}", where=name, do="download it again"
         )
-    model.eval().requires_grad_(False)
-    if device.type == "cpu":
-        _one_thread_if_small(model)
-    commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
-    if not placed:
-        model = attempt(lambda: model.to(device), name, f"room on {device}")
-    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
 
 
 def untrained(
@@ -292,27 +296,6 @@ def context_of(config: Any, tokenizer: Any) -> int:
     own = next((int(getattr(text, n)) for n in names if isinstance(getattr(text, n, None), int)), 0)
     theirs = int(tokenizer.model_max_length) if tokenizer.model_max_length in _SANE else 0
     return min((n for n in (own, theirs) if n > 0), default=2048)
-
-
-def fingerprint(model: Any, tokenizer: Any) -> str:
-    """Return a SHA-256 over every weight's name, shape and a fixed sample, the tokenizer and the chat template.
-
-    It is the same on one device and over several. Tokenizer and template belong in it: with others the same weights
-    see other input.
-    """
-    digest = hashlib.sha256()
-    digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    digest.update(str(tokenizer.chat_template).encode())
-    for name, _ in sorted(model.named_parameters(), key=lambda pair: pair[0]):
-        inside, _, own = name.rpartition(".")
-        module = model.get_submodule(inside)
-        with _placed.present(module):
-            weight = _placed.whole(module.get_parameter(own))
-            flat = weight.reshape(-1)
-            step = max(1, -(-flat.numel() // _SAMPLE))
-            digest.update(f"{name}{tuple(weight.shape)}".encode())
-            digest.update(flat[::step].float().cpu().numpy().astype("<f4").tobytes())
-    return digest.hexdigest()
 
 
 SMALL = 30_000_000

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 
 from vprobe.backends._libraries import library
 from vprobe.errors import InputError, ModelError
@@ -91,27 +88,3 @@ def _quantized(name: str, kind: Any) -> Any:
     return transformers.BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute, bnb_4bit_use_double_quant=False
     )
-
-
-@contextmanager
-def present(module: Any) -> Iterator[None]:
-    """Bring a module's own weights to a device while they are looked at, where they are kept on disk or elsewhere.
-
-    Args:
-        module: A module, whose weights may have no numbers of their own here.
-    """
-    if all(not weight.is_meta for weight in module.parameters(recurse=False)):
-        yield
-        return
-    from accelerate.utils import align_module_device
-
-    with align_module_device(module, execution_device=torch.device("cpu")):
-        yield
-
-
-def whole(weight: Tensor) -> Tensor:
-    """Return a weight as plain numbers: of one spread over ranks all of it, of one in fewer bits what it stands for."""
-    gather: Any = getattr(weight, "full_tensor", None)
-    plain: Any = gather() if gather is not None else weight.detach()
-    own = type(plain) not in (Tensor, torch.nn.Parameter) and plain.dtype.is_floating_point
-    return plain.dequantize() if own and gather is None else plain
