@@ -94,7 +94,8 @@ def tinytalk(size: Sizes) -> tuple[str, bool]:
         parts.append(", ".join(sorted(lacking)) or "nothing")
         folder = Path(card["folder"]) / "cards" / card["vector"]["value"]
         figures = {path.stem for path in (folder / "figures").glob("*.png")}
-        whole &= lacking <= set(card["refused"]) and {"said", "damage", "dose"} <= figures
+        told = set(card["refused"]) | ({"prompted"} if card is mood else set())  # nobody wrote prompts for a mood
+        whole &= lacking <= told and {"said", "damage", "dose"} <= figures
         said = (folder / "card.md").read_text(encoding="utf-8")
         whole &= (folder / "vector.safetensors").is_file() and "means nothing" in said
     refused = {table: why for card in (mood, value) for table, why in card["refused"].items()}

@@ -84,7 +84,7 @@ def test_every_row_in_the_json_is_a_row_of_its_table_and_every_row_about_the_vec
 
 def test_provenance_is_that_of_the_run_and_the_vector_was_fitted_on_none_of_the_items_tried(swept, tmp_path) -> None:
     told, text = written(swept, tmp_path)
-    info, model = store.load_info(Path(swept.out)), told["model"]
+    info, model = store.load_info(Path(swept.out), "extract"), told["model"]
     assert info.model is not None and model["fingerprint"] == info.model.fingerprint
     assert told["made_with"]["data"] == [{"name": name, "sha256": sha} for name, sha in info.data]
     assert told["made_with"]["stages"]["steer"]["settings"]["strengths"] == [-0.05, 0.05]

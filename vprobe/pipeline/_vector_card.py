@@ -80,7 +80,8 @@ def vector_card(folder: Path, config: RunConfig, *, value: str) -> VectorCard:
     )  # fmt: skip
     climbed = [one for run in climb([folder], method=vector.method) for one in run.climbs if one.value == name]
     rung, missing = (climbed[0].name, climbed[0].missing) if climbed else ("nothing shown", "no probe scores")
-    return VectorCard(vector, store.load_info(folder), _settings(folder), parts, found, rung, missing)
+    info = store.load_info(folder, "extract" if "extract" in store.stages(folder) else "")
+    return VectorCard(vector, info, _settings(folder), parts, found, rung, missing)
 
 
 def write_cards(folder: Path, config: RunConfig, *, values: Sequence[str], out: Path | None = None) -> Stage:

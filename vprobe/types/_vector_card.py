@@ -85,7 +85,7 @@ class VectorCard:
 
     Args:
         direction: The vector that was measured.
-        info: What the run was made with.
+        info: What the activations were recorded with.
         settings: (stage, its settings) of every stage the card rests on.
         parts: In the order of the card.
         facts: What was worked out from the tables.
