@@ -378,7 +378,7 @@ ROWS: tuple[tuple[str, str, Run], ...] = (
     ("operations",
      "Every operation against an independent reference written in the test (one forward with manual residual edits), "
      "on Llama, GPT-2, GPT-NeoX and Gemma tiny models, all backends that are there",
-     tested("test_steering_reference.py")),
+     tested("test_steering_reference.py", "test_steering_reference_engines.py")),
     ("bugs of peers", "Every bug listed as reproduced in PEERS has a test with its name", tested("test_peers.py")),
     ("GGUF", "GGUF file loads in the `gguf` reader with llama.cpp's layer convention, checked field by field",
      control_vector),
