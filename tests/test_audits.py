@@ -189,6 +189,16 @@ def test_a_value_flips_on_reversed_items_and_a_yes_does_not(moved, verdict) -> N
     assert found.n_items == len(LABELS) // 2
 
 
+def test_few_queries_give_no_interval_and_no_verdict() -> None:
+    some, groups = slice(0, 10), GROUPS[:10]
+    for found in (
+        effects.options(LABELS[some], LABELS[some], LABELS[some], groups, seed=0),
+        effects.reversed_items(LABELS[some], LABELS[some], groups, seed=0),
+        effects.compliance(LABELS[some], LABELS[some], NOISE[0][some], LABELS[some], groups, seed=0),
+    ):
+        assert found.verdict == "too few queries to say" and math.isfinite(found.figures[0].estimate)
+
+
 def test_items_keyed_one_way_only_cannot_tell_a_value_from_a_yes() -> None:
     found = effects.reversed_items(LABELS, np.abs(LABELS), GROUPS, seed=0)
     assert (
@@ -219,6 +229,12 @@ def test_what_is_left_without_the_shared_part_says_whose_effect_it_is(purged, sh
 def test_a_vector_without_effect_has_none_to_divide() -> None:
     found = effects.compliance(NOISE[0], NOISE[1], NOISE[2], LABELS, GROUPS, seed=0)
     assert found.verdict == "no effect to divide"
+
+
+def test_nothing_left_is_nothing_left_whichever_queries_are_drawn() -> None:
+    found = effects.compliance(LABELS, 0 * LABELS, LABELS, LABELS, GROUPS, seed=0)
+    left = found.figures[-1]
+    assert (left.low, left.estimate, left.high) == (0, 0, 0) and found.verdict == "mostly instruction-following"
 
 
 def test_what_instructions_share_is_found_and_taken_out() -> None:

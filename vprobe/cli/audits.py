@@ -60,13 +60,19 @@ def figures(folder: Path) -> None:
     from vprobe import store, values
     from vprobe.types import AuditRow
 
+    found = store.load_rows(folder, "audits", AuditRow)
+    verdict = {(r.value, r.arm, r.audit): r.verdict for r in found}
     rows = [
-        (values.title(r.value), r.arm, r.audit, r.measure, show.number(r.estimate, 3),
-         "" if math.isnan(r.low) else f"{r.low:.3f} .. {r.high:.3f}", r.unit, r.verdict, str(r.n_items), r.note)
-        for r in store.load_rows(folder, "audits", AuditRow)
+        (values.title(r.value), r.arm, r.audit, r.measure, verdict.pop((r.value, r.arm, r.audit), ""), r.unit,
+         show.number(r.estimate, 3), "" if math.isnan(r.low) else f"{r.low:.3f} .. {r.high:.3f}", str(r.n_items))
+        for r in found
     ]  # fmt: skip
-    heads = ("value", "arm", "audit", "measure", "figure", "95 % interval", "unit", "verdict", "n", "note")
-    show.table("audits: in the direction of the dose; told is the vector of being asked for the value", heads, rows)
+    heads = ("value", "arm", "audit", "measure", "verdict", "unit", "figure", "95 % interval", "n")
+    show.table(
+        "audits, in the direction of the dose; told: the vector of being asked for the value", heads, rows, left=6
+    )
+    for note in dict.fromkeys(f"{r.audit}: {r.note}" for r in found if r.note):
+        show.line(note)
 
 
 def beside(folder: Path) -> None:
@@ -81,9 +87,8 @@ def beside(folder: Path) -> None:
         for r in store.load_rows(folder, "nulls", NullRow)
     ]  # fmt: skip
     heads = ("value", "arm", "draws", "effect", "SD", "95 % within", "largest", "p", "vector beyond", "mean shift")
-    show.table(
-        "arms at the largest dose either way, vectors of one length at one site; claims rest on shuffled", heads, rows
-    )
+    title = "arms at the largest dose either way, vectors of one length at one site; claims rest on shuffled"
+    show.table(title, heads, rows, left=2)
     asked = [
         ("(all values)" if r.value == "all" else values.title(r.value), r.asked_by, show.number(r.effect, 3),
          f"{show.number(r.low, 3)} .. {show.number(r.high, 3)}", show.number(r.vector_effect, 3), show.number(r.r),

@@ -12,14 +12,15 @@ from jaxtyping import Float
 
 from vprobe import stats
 
-MEANING, PLACE, AGAINST, UNSHOWN = (
+MEANING, PLACE, AGAINST, UNSHOWN, FEW = (
     "follows the meaning", "follows the place in the list", "goes against the label", "not shown",
+    "too few queries to say",
 )  # fmt: skip
 FLIPS, YES, NO_REVERSED = "flips with the item", "yes-bias: does not flip", "no items that speak against the value"
 OWN, INSTRUCTED, NOTHING = "the value's own", "mostly instruction-following", "no effect to divide"
 HALF = 0.5
 """Share of an effect that must be left, or gone, without what all instructions share."""
-POINTS, SLOPE = "rating points", "rating points per SD of label"
+POINTS, SLOPE = "points", "points per SD of label"
 Move = Float[np.ndarray, " item"]
 
 
@@ -102,7 +103,7 @@ def options(
         ("by place", lambda s: (s[..., 0] - s[..., 1]) / 2),
     ))  # fmt: skip
     one, other = found[:2]
-    verdict = UNSHOWN
+    verdict = UNSHOWN if _known(one, other) else FEW
     if one.low > 0 and other.low > 0:
         verdict = MEANING
     elif one.high < 0 and other.high < 0:
@@ -150,7 +151,7 @@ def reversed_items(
         _figure("yes-bias: half the sum", sums, lambda t: (both(t)[0] + both(t)[1]) / 2, seed, POINTS),
     )
     one, other = found[:2]
-    verdict = UNSHOWN
+    verdict = UNSHOWN if _known(one, other) else FEW
     if one.low > 0 and other.high < 0:
         verdict = FLIPS
     elif one.high < 0 and other.low > 0:
@@ -189,8 +190,8 @@ def compliance(
     ))  # fmt: skip
     remains = found[-1] = Figure(found[-1].measure, found[-1].estimate, found[-1].low, found[-1].high, "share")
     known = np.isfinite(moves).all(axis=0) & np.isfinite(labels)
-    verdict = UNSHOWN
-    if not (found[0].low > 0 or found[0].high < 0):
+    verdict = UNSHOWN if _known(found[0], remains) else FEW
+    if _known(found[0]) and not (found[0].low > 0 or found[0].high < 0):
         verdict = NOTHING
     elif remains.low > HALF:
         verdict = OWN
@@ -233,6 +234,11 @@ def _slopes(
     return [_figure(name, parts, of(measure), seed, SLOPE) for name, measure in measures]
 
 
+def _known(*figures: Figure) -> bool:
+    """Return whether all have intervals, which a bootstrap over few queries may not give."""
+    return all(math.isfinite(one.low) and math.isfinite(one.high) for one in figures)
+
+
 def _sums(columns: np.ndarray, groups: stats.Groups) -> np.ndarray:
     """Return sums per query of several columns."""
     code = stats.codes(groups)
@@ -247,4 +253,7 @@ def _figure(
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate = float(statistic(parts.sum(axis=0)))
         ends = stats.interval(parts, statistic, seed=seed)
+        without = np.asarray(statistic(parts.sum(axis=0) - parts))
+    if len(parts) > 2 and math.isnan(ends.low) and (without == estimate).all():
+        return Figure(name, estimate, estimate, estimate, unit)  # the same whichever queries are drawn
     return Figure(name, estimate, ends.low, ends.high, unit)

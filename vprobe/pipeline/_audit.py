@@ -12,6 +12,7 @@ import numpy as np
 
 from vprobe import effects, responses, steering, store
 from vprobe.backends import Backend
+from vprobe.benchmarks import Ask
 from vprobe.config import RunConfig
 from vprobe.effects import Shared
 from vprobe.errors import InputError
@@ -48,13 +49,16 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     _ends(config)
     backend = backend or load_backend(config)
     plain = config.changed({"null_arms": [AGREES], "null_draws": 1})
+    first = config.changed(
+        {"steer_versions": list(config.steer_versions[:1])}
+    )  # one wording shows what being told does
     changes: list[ChangeRow] = []
     carried: list[AuditRow] = []
     counts: list[Count] = []
     with store.timed(folder, "audit", device=backend.device):
         for value in values:
             trial = prepare(folder, plain, known, value, backend, found)
-            few = untried(folder, config, known, found, trial.on, backend, queries=QUERIES)
+            few = untried(folder, first, known, found, trial.on, backend, queries=QUERIES)
             one = audit_trial(config, trial, few, backend, partial(tell, f"audit {value}"))
             changes += one.changes
             carried += one.carried
@@ -78,7 +82,12 @@ class Tested:
 
 
 def audit_trial(
-    config: RunConfig, trial: Trial, few: Asked, backend: Backend, progress: Callable[[int, int], None]
+    config: RunConfig,
+    trial: Trial,
+    few: Asked,
+    backend: Backend,
+    progress: Callable[[int, int], None],
+    asks: Sequence[Ask] | None = None,
 ) -> Tested:
     """Measure what the audits of one vector rest on.
 
@@ -88,12 +97,14 @@ def audit_trial(
         few: Rating prompts of other queries, to read the vectors of being told something from.
         backend: The model.
         progress: Called with prompts done and prompts in all.
+        asks: What the model is told; the prompts it understands when None.
 
     Raises:
         InputError: No dose.
     """
-    channel = _channel(backend, few, trial, config)
-    changes, counts = _changes(config, trial, channel, _ends(config), backend, progress)
+    asks = asks_of(config) if asks is None else asks
+    channel = _channel(backend, few, trial, config, asks)
+    changes, counts = _changes(config, trial, channel, _ends(config), backend, asks, progress)
     return Tested(tuple(changes), tuple(_carried(trial.target.value, channel)), (*trial.on.asked.counts, *counts))
 
 
@@ -127,10 +138,10 @@ class Channel:
         return None if self.told is None or self.shared is None else effects.purge(self.told, self.shared.direction)
 
 
-def _channel(backend: Backend, few: Asked, trial: Trial, config: RunConfig) -> Channel:
+def _channel(backend: Backend, few: Asked, trial: Trial, config: RunConfig, every: Sequence[Ask]) -> Channel:
     """Read how being asked for the value moves activations, and what being told anything else does."""
     value, site = trial.target.value, trial.target.site
-    way, every = asked_by(backend, few.prompts[0]), asks_of(config)
+    way = asked_by(backend, few.prompts[0])
     base = read_at(backend, few.prompts, site, config)
     seen = {
         ask.id: told_vector(backend, few, ask, way, site, config, base)
@@ -190,6 +201,7 @@ def _changes(
     channel: Channel,
     ends: Sequence[float],
     backend: Backend,
+    asks: Sequence[Ask],
     progress: Callable[[int, int], None],
 ) -> tuple[list[ChangeRow], list[Count]]:
     """Ask every item in every wording under every arm, and take the answers without any away."""
@@ -203,7 +215,7 @@ def _changes(
     out = [row for (arm, dose, _), mine in zip(arms, said[1:], strict=True)
            for row in _rows(trial, arm, 0, dose, mine, base)]  # fmt: skip
     counts: list[Count] = []
-    mine = [ask for ask in asks_of(config) if ask.value == trial.target.value]
+    mine = [ask for ask in asks if ask.value == trial.target.value]
     for ask in mine:
         one = answered(backend, asked, ask, channel.way, config)
         draw = [other.id for other in mine if other.sign == ask.sign].index(ask.id)
