@@ -62,9 +62,7 @@ def make_missing(
         if not any(_lacks(folder, config, value, table) for value in values):
             continue
         backend = backend or load_backend(config)
-        every = table not in ("steering", "damage", "said", "transfer", "audits") and all(
-            value in SCHWARTZ for value in values
-        )
+        every = table == "dose_response" and all(value in SCHWARTZ for value in values)  # a matrix needs them all
         wanted = ("all",) if every else _with_those_there(folder, table, values)
         why = ""
         try:
