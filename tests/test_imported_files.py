@@ -66,13 +66,28 @@ def test_a_vector_is_read_for_the_layer_its_tool_adds_it_to(model, package, tmp_
     torch.save(torch.stack([change if k == layer + 1 else change * 0 + 0.1 for k in range(4)]), tmp_path / "p.pt")
     torch.save(package.SteeringVector({layer: change}), tmp_path / "s.pt")
     torch.save(change, tmp_path / f"vec_layer_{layer}_m.pt")
-    for name in ("p.pt", "s.pt", f"vec_layer_{layer}_m.pt"):
+    _repeng(tmp_path / "r.gguf", {layer: change.numpy()})
+    for name in ("p.pt", "s.pt", f"vec_layer_{layer}_m.pt", "r.gguf"):
         (one,) = exports.read(tmp_path / name, model=model.info, site=Site(layer))
         change_it = Steering(steering.load("add"), one, one.unit)
         moved = model.read([row], [one.site], ["last_prompt"], steering=[change_it])[0, 0, 0]
         np.testing.assert_allclose(moved, (states[layer + 1][0, -1] + change).numpy(), atol=1e-4)
     found = exports.read(tmp_path / "p.pt", model=model.info)
     assert [one.site for one in found] == [Site(0), Site(1)], "row 0 is no block, the last lies behind the final norm"
+
+
+def _repeng(path: Path, vectors_of: dict[int, np.ndarray]) -> None:
+    """A control vector with the fields that repeng writes, by the gguf package itself."""
+    gguf = pytest.importorskip("gguf")
+    out = gguf.GGUFWriter(str(path), "controlvector")
+    out.add_string("controlvector.model_hint", "llama")
+    out.add_uint32("controlvector.layer_count", len(vectors_of))
+    for layer, vector in vectors_of.items():
+        out.add_tensor(f"direction.{layer}", vector)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
 
 
 def test_a_stack_for_another_depth_is_refused(model, tmp_path: Path) -> None:
