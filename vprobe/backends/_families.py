@@ -132,6 +132,19 @@ def examine(model: Any, name: str) -> Anatomy:
     return Anatomy(base, blocks, attention, mlp, sequential, points, cached, forkable, inner=inner)
 
 
+def blocks_of(model: Any, name: str) -> tuple[nn.Module, ...]:
+    """Return a model's blocks, found by structure alone.
+
+    Args:
+        model: A causal language model.
+        name: For errors.
+
+    Raises:
+        ModelError: The block list is not found.
+    """
+    return _blocks(model.base_model, model.config, name)[1]
+
+
 def _blocks(base: Any, config: Any, name: str) -> tuple[nn.Module, tuple[nn.Module, ...]]:
     """Return the module that holds the block list, and the blocks."""
     count = config.get_text_config(decoder=True).num_hidden_layers

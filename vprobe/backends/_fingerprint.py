@@ -34,6 +34,12 @@ def fingerprint(model: Any, tokenizer: Any) -> str:
     return digest.hexdigest()
 
 
+def known(name: str, revision: str, model: Any, tokenizer: Any) -> str:
+    """Return a SHA-256 over what is known of a model whose weights are elsewhere: name, revision, shape, tokenizer."""
+    shape, words = model.config.to_json_string(), tokenizer.backend_tokenizer.to_str()
+    return hashlib.sha256(repr((name, revision, shape, words, tokenizer.chat_template)).encode()).hexdigest()
+
+
 @contextmanager
 def _present(module: Any) -> Iterator[None]:
     """Bring a module's own weights to a device while they are looked at, where they are kept on disk or elsewhere.

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 
 from vprobe.backends import _placed
-from vprobe.backends._fingerprint import fingerprint
+from vprobe.backends._fingerprint import fingerprint, known
 from vprobe.errors import ModelError, nearest
 from vprobe.types import ONE_DEVICE, Placement
 
@@ -144,6 +144,31 @@ def load(
     if not placed:
         model = attempt(lambda: model.to(device), name, f"room on {device}")
     return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
+
+
+def outside(name: str, *, revision: str, dtype: str) -> Loaded:
+    """Load of a model that runs elsewhere only its configuration and tokenizer; its weights have no numbers here.
+
+    Args:
+        name: Hub id.
+        revision: Hub commit, branch or tag; empty is the default.
+        dtype: One of `DTYPES`; "auto" is the checkpoint's own.
+
+    Raises:
+        ModelError: It cannot be found, or is not a decoder-only language model.
+    """
+    common: dict[str, Any] = {"revision": revision or "main"}
+    with quiet():
+        config = attempt(lambda: transformers.AutoConfig.from_pretrained(name, **common), name, "its config.json")
+        _check_kind(name, config)
+        tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(name, **common), name, "its tokenizer")
+        kind = dtype_of(dtype, torch.device("meta"))
+        kind = (getattr(config, "dtype", None) or torch.float32) if kind == "auto" else kind
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(config, dtype=kind)
+    commit = str(getattr(config, "_commit_hash", None) or revision)
+    mark = known(name, commit, model, tokenizer)
+    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), mark)
 
 
 def _complete(report: Any, name: str) -> None:

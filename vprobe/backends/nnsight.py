@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch import nn
 
-from vprobe.backends import _families, _loading
+from vprobe.backends import _families, _loading, _remote
 from vprobe.backends._engine import Engine, shown_name
 from vprobe.backends._families import Anatomy, Change, first
 from vprobe.backends._libraries import library
@@ -32,7 +32,7 @@ def load(
         dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on a CPU, the checkpoint's own elsewhere.
         device: "auto", "cpu", "cuda", "cuda:0", ...
         trust_remote_code: Run code that comes with the model.
-        placement: Several devices in place of `device`, or weights in fewer bits.
+        placement: Several devices in place of `device`, weights in fewer bits, or a model that runs at NDIF.
 
     Raises:
         ModelError: nnsight 0.8 is not installed, or the model cannot be loaded, is not decoder-only, or fails a check.
@@ -41,13 +41,39 @@ def load(
     place = _loading.device_of(device)
     if placement.tp_plan:
         raise only("tp-plan", "hf")
+    if placement.remote == "ndif":
+        return _away(_loading.outside(model, revision=revision, dtype=dtype), model, placement.remote)
     loaded = _loading.load(
         model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code, placement=placement
     )
+    if placement.remote:
+        return _away(loaded, model, placement.remote)
     anatomy = _families.examine(loaded.model, shown_name(model))
     traces = Traces(nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer), anatomy)
     traced = replace(anatomy, base=Traced(traces, anatomy.base), watch=traces.watch)
     return Engine(replace(loaded, model=Traced(traces, loaded.model)), traced, name=model)
+
+
+def _away(loaded: _loading.Loaded, name: str, where: str) -> Engine:
+    """Return an engine whose forwards are sent elsewhere.
+
+    Args:
+        loaded: The model; its weights may have no numbers when they are only needed there.
+        name: Folder or hub id.
+        where: As for `_remote.Away`.
+    """
+    import nnsight
+
+    wrapped = nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer) if where == "local" else (
+        nnsight.TransformersModel(name, revision=loaded.revision or "main")
+    )  # fmt: skip
+    model = loaded.model if where == "local" else wrapped._module
+    anatomy = _remote.anatomy_of(model, shown_name(name))
+    away = _remote.Away(wrapped, anatomy, where)
+    sent = [_remote.Sent(away, model, part) for part in (model, anatomy.base)]
+    engine = Engine(replace(loaded, model=sent[0]), replace(anatomy, base=sent[1], watch=away.watch), name=name)
+    engine.unshared = engine.unshared_options = _remote.APART
+    return engine
 
 
 @dataclass(frozen=True, eq=False)

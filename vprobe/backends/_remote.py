@@ -1,0 +1,131 @@
+"""A model that runs at NDIF: nnsight sends each forward there, and what was asked for comes back.
+
+Nothing of this process is there but plain numbers and the names of modules. So activations are taken whole and pooled
+here, texts share nothing (no cache travels), and steering, which is code of ours inside the forward, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from vprobe.backends._families import Anatomy, Change, accepts, blocks_of, first
+from vprobe.errors import ModelError
+
+APART = "it runs elsewhere, and no cache travels"
+
+
+def anatomy_of(model: Any, name: str) -> Anatomy:
+    """Find a model's blocks by structure alone: weights that are elsewhere cannot be tried.
+
+    Args:
+        model: A causal language model, with or without the numbers of its weights.
+        name: For errors.
+
+    Raises:
+        ModelError: The block list is not found.
+    """
+    blocks = blocks_of(model, name)
+    points = ("embed", "resid_pre", "resid_post")
+    return Anatomy(model.base_model, blocks, (), (), False, points, cached=False, forkable=False)
+
+
+class _Looked:
+    """A place that the next forwards are asked about."""
+
+    def __init__(self, module: nn.Module, enters: bool, change: Change, every: list[_Looked]) -> None:
+        self.module, self.enters, self.change, self._every = module, enters, change, every
+
+    def remove(self) -> None:
+        """Ask no more."""
+        self._every.remove(self)
+
+
+@final
+class Away:
+    """Forwards that run elsewhere.
+
+    Args:
+        wrapped: nnsight's `TransformersModel`.
+        anatomy: Parts of the model inside.
+        where: "ndif", or "local" to send a forward to this very process.
+    """
+
+    def __init__(self, wrapped: Any, anatomy: Anatomy, where: str) -> None:
+        self._wrapped, self._remote = wrapped, True if where == "ndif" else where
+        self._envoys = wrapped.interleaver.envoys
+        self._order = {id(block): i for i, block in enumerate(anatomy.blocks)}
+        self._looked: list[_Looked] = []
+
+    def watch(self, module: nn.Module, enters: bool, change: Change) -> Any:
+        """Have a change look at what enters or leaves a block, after the forward."""
+        one = _Looked(module, enters, change, self._looked)
+        self._looked.append(one)
+        return one
+
+    def run(self, module: nn.Module, given: dict[str, Any], *, logits: bool) -> Any:
+        """Send a forward, and show what came back to those who asked.
+
+        Args:
+            module: The whole model; its part without the unembedding cannot be sent alone.
+            given: Its keywords.
+            logits: They are wanted, not only what blocks hold.
+
+        Raises:
+            ModelError: The forward failed there, or a change was to be made.
+        """
+        if not logits and accepts(module, "logits_to_keep"):
+            given = {**given, "logits_to_keep": 1}
+        asked = sorted(self._looked, key=lambda one: (self._order[id(one.module)], not one.enters))
+        places = [(self._envoys[id(one.module)], one.enters) for one in asked]
+        try:
+            held, said = _sent(self._wrapped, places, given, self._remote)
+        except Exception as error:
+            raise ModelError(
+                f"the forward failed where it was sent: {str(error).strip()[:300] or type(error).__name__}",
+                where="--remote", do="check the key of NDIF, and whether it runs this model",
+            ) from error  # fmt: skip
+        for one, x in zip(asked, held, strict=True):
+            if one.change(x) is not x:
+                raise ModelError(
+                    "steering does not travel", where="--remote", expected="reading and rating without steering",
+                    do="run the model here",
+                )  # fmt: skip
+        return SimpleNamespace(logits=said, past_key_values=None)
+
+
+def _sent(
+    wrapped: Any, places: Sequence[tuple[Any, bool]], given: dict[str, Any], remote: Any
+) -> tuple[list[Tensor], Tensor]:
+    """Run one trace elsewhere; its block holds nothing of vprobe, which is not installed there."""
+    import nnsight
+
+    with wrapped.trace(**given, remote=remote):
+        kept = []
+        for envoy, enters in places:
+            kept.append(envoy.input if enters else envoy.output)
+        held = nnsight.save(kept)
+        said = nnsight.save(wrapped.output.logits)
+    return [first(one) for one in held], said
+
+
+@final
+class Sent:
+    """A model, or the part without its unembedding, whose forwards run elsewhere; all else is the model's own."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, away: Away, whole: Any, module: Any) -> None:
+        self._away, self._whole, self._module = away, whole, module
+
+    def __call__(self, **given: Any) -> Any:
+        """Send it."""
+        return self._away.run(self._whole, given, logits=self._module is self._whole)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the model itself has under this name."""
+        return getattr(self._module, name)
