@@ -25,14 +25,20 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class _Solver:
-    """Eigenvectors of one set of samples: weights are basis @ (moments / (squares + penalty))."""
+    """Eigenvectors of one set of samples, from which the weights at every penalty follow.
 
-    basis: np.ndarray
+    Fewer samples than dimensions are solved in the space of samples (`rows`), where the eigenvectors say how samples
+    add up to directions; elsewhere they are directions themselves and `rows` is None.
+    """
+
+    rows: np.ndarray | None
+    vectors: np.ndarray
     squares: np.ndarray
     moments: np.ndarray
 
     def weights(self, penalty: np.ndarray | float) -> np.ndarray:
-        return self.basis @ (self.moments / (self.squares[:, None] + penalty))
+        found = self.vectors @ (self.moments / (self.squares[:, None] + penalty))
+        return found if self.rows is None else self.rows.T @ found
 
 
 def estimate(
@@ -97,28 +103,34 @@ def _held_out_r(cx: np.ndarray, cy: np.ndarray, groups: np.ndarray, seed: int) -
     if folds < 2:
         return np.zeros((len(GRID), cy.shape[1]))
     fold = stats.fold_of(groups, folds, seed=seed)
+    gram = cx @ cx.T if cx.shape[1] > len(cx) else None  # once for all folds, which are parts of it
+    lengths = (cx * cx).sum(axis=1)
     xx, xy = np.zeros((2, len(GRID), cy.shape[1]))
     for i in range(folds):
-        train, test = fold != i, fold == i
-        if not (cx[train] != 0).any():
+        train, test = np.flatnonzero(fold != i), np.flatnonzero(fold == i)
+        if not lengths[train].any():
             continue  # nothing to learn from, and no scale for a penalty
-        solver = _solver(cx[train], cy[train])
-        seen = cx[test] @ solver.basis
+        solver = _solver(cx[train], cy[train], None if gram is None else gram[np.ix_(train, train)])
+        across = (
+            cx[test] if solver.rows is None else cx[test] @ cx[train].T if gram is None else gram[np.ix_(test, train)]
+        )
+        seen, scale = across @ solver.vectors, float(lengths[train].mean())
         for j, penalty in enumerate(GRID):
-            score = seen @ (solver.moments / (solver.squares[:, None] + penalty * _scale(cx[train])))
+            score = seen @ (solver.moments / (solver.squares[:, None] + penalty * scale))
             xx[j] += (score * score).sum(axis=0)  # whole queries of centred rows: the sums need no centring again
             xy[j] += (score * cy[test]).sum(axis=0)
     with np.errstate(all="ignore"):
         return xy / np.sqrt(xx * (cy * cy).sum(axis=0))
 
 
-def _solver(cx: np.ndarray, cy: np.ndarray) -> _Solver:
+def _solver(cx: np.ndarray, cy: np.ndarray, gram: np.ndarray | None = None) -> _Solver:
+    """Decompose samples; `gram` is their inner products, where these are known already."""
     n, d = cx.shape
-    if d <= n:
-        squares, basis = np.linalg.eigh(cx.T @ cx)
-        return _Solver(basis, np.maximum(squares, 0.0), basis.T @ (cx.T @ cy))
-    squares, vectors = np.linalg.eigh(cx @ cx.T)
-    return _Solver(cx.T @ vectors, np.maximum(squares, 0.0), vectors.T @ cy)
+    if d <= n and gram is None:
+        squares, vectors = np.linalg.eigh(cx.T @ cx)
+        return _Solver(None, vectors, np.maximum(squares, 0.0), vectors.T @ (cx.T @ cy))
+    squares, vectors = np.linalg.eigh(cx @ cx.T if gram is None else gram)
+    return _Solver(cx, vectors, np.maximum(squares, 0.0), vectors.T @ cy)
 
 
 def _scale(cx: np.ndarray) -> float:
