@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -29,23 +28,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).resolve().parent
 NOT_RUN = "not run"
-AGREEMENT = (
-    ("criterion 9: circle",
-     "Circle: random activations + jointly shuffled VP labels must give CI in .50-.70 (inheritance reproduced) while "
-     "the toolkit's corrected test rejects <=.065."),
-    ("criterion 10: RTHOR",
-     "RTHOR: rthor example CI .653/.486/.597, p .0167/.0333/.0167 exactly; 800 predictions for 10 values; human PVQ-21 "
-     "CI .665+-.001."),
-    ("criterion 11: ICC",
-     "ICC on Shrout-Fleiss: ICC(1,1)=.17,(2,1)=.29,(3,1)=.71,(1,4)=.44,(2,4)=.62,(3,4)=.91 [M]; CCC/BA/TOST/phi "
-     "against closed forms 1e-10."),
-    ("criterion 12: profiles",
-     "Profile test: unrelated smooth profiles (w=.7): naive >=.18 false positives (reference .23), toolkit <=.065."),
-    ("independent libraries",
-     "RTHOR, ICC (Shrout-Fleiss), CCC, TOST, Tucker against published or closed-form values and against an independent "
-     "library."),
-)  # fmt: skip
-"""Rows of statistics_agreement.py, listed as not run where that file is missing."""
+MODULES = (
+    "statistics_core",
+    "statistics_agreement",
+    "statistics_official",
+    "statistics_conditions",
+    "statistics_repeat",
+)
+"""Where the rows are made, in the order of the criteria."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +60,11 @@ class Part:
 def parts() -> list[Part]:
     """List every row of the script, in the order of the criteria."""
     found = []
-    for module in ("statistics_core", "statistics_agreement", "statistics_official"):
-        if importlib.util.find_spec(module) is None:
-            found += [Part((row,), absent) for row in AGREEMENT]
-            continue
+    for module in MODULES:
         for name, target, check in importlib.import_module(module).CHECKS:
             found.append(Part(((name, target),), lambda quick, check=check: [check(quick)]))
     bench = importlib.import_module("bench_probes")
     return [*found, Part(tuple(bench.ROWS[:2]), sweep, True), Part(tuple(bench.ROWS[2:]), max_t, True)]
-
-
-def absent(quick: bool) -> list[tuple[str, bool]]:
-    return [(NOT_RUN, False)]
 
 
 def sweep(quick: bool) -> list[tuple[str, bool]]:
@@ -105,11 +88,11 @@ def timed(only: str, quick: bool) -> list[tuple[str, bool]]:
     return [(row["value"], row["ok"]) for row in rows if only in row["name"]]
 
 
-def judge(part: Part, quick: bool) -> list[Row]:
+def judge(part: Part, quick: bool, alone: bool) -> list[Row]:
     """Make the rows of one part; one that breaks is not ok, and the others still run."""
     from statistics_official import Absent
 
-    begun = time.monotonic()
+    begun, before = time.monotonic(), cpu_seconds()
     try:
         made = part.make(quick)
     except Absent as error:
@@ -119,7 +102,8 @@ def judge(part: Part, quick: bool) -> list[Row]:
     rows = [Row(*row, value, bool(ok)) for row, (value, ok) in zip(part.rows, made, strict=True)]
     for row in rows:
         print(f"{'ok ' if row.ok else 'NOT'} {row.name}: {row.value}  [{row.target}]", flush=True)
-    print(f"    {time.monotonic() - begun:.0f} s", flush=True)
+    used = f", {cpu_seconds() - before:.0f} s of CPU" if alone else ""  # else the other core's work is in it
+    print(f"    {time.monotonic() - begun:.0f} s{used}", flush=True)
     return rows
 
 
@@ -142,13 +126,15 @@ def main() -> int:
     every = [(part, not wanted.only or any(word in name for name, _ in part.rows for word in wanted.only))
              for part in parts()]  # fmt: skip
     with ThreadPoolExecutor(1) as second:
-        later = {id(part): second.submit(judge, part, wanted.quick) for part, asked in every if asked and part.apart}
+        later = {
+            id(part): second.submit(judge, part, wanted.quick, False) for part, asked in every if asked and part.apart
+        }
         found: list[Row] = []
         for part, asked in every:
             if not asked:
                 found += [Row(name, target, NOT_RUN, False) for name, target in part.rows]
             else:
-                found += later[id(part)].result() if part.apart else judge(part, wanted.quick)
+                found += later[id(part)].result() if part.apart else judge(part, wanted.quick, not later)
     ran = [row for row in found if not row.value.startswith(NOT_RUN)]
     print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run; "
           f"{cpu_seconds() / 60:.1f} minutes of CPU")  # fmt: skip
