@@ -16,11 +16,11 @@ class SaidRow:
         positions: On which tokens.
         arm: "steered", "shuffled" (labels permuted through the whole fit) or "random" (covariance-matched).
         draw: Index of the null draw; 0 for the steered arm.
-        strength: The dose, in `dose`.
+        strength: The dose, in `dose`: over the median residual norm at the site unless that says otherwise.
         coefficient: Size of the change, in the operation's measure: activation units where it adds.
         dose: What a strength of 1 is, such as "residual norm".
-        effect: Change in log-prob per token per SD of label within queries; of two responses with labels 1 and 0 it
-            is .71 of how much more the first gained than the second.
+        effect: Change in log-prob per token for each SD of the label within queries; of two responses with labels 1
+            and 0 it is .71 of how much more the first gained than the second.
         low: Lower end of the 95 % interval, whole queries drawn.
         high: Upper end.
         p: Share of label shuffles within queries with an effect of at least this size; NaN in null arms.

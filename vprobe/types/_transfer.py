@@ -14,7 +14,8 @@ class TransferRow:
         method: Direction method of the vector.
         site: Where it was added.
         positions: Tokens steered.
-        strength: The outermost dose; the estimate is half the difference of what it and its opposite do.
+        strength: The outermost dose, over the median residual norm unless `dose` says otherwise; the estimate is half
+            the difference of what it and its opposite do.
         dose: What a strength of 1 is, such as "residual norm".
         instrument: Plug-in name.
         kind: Of its answers: "rating", "self_report", "generation" or "choice"; empty where it was not asked.
@@ -25,8 +26,8 @@ class TransferRow:
         low: Lower end of the 95 % interval, whole queries, stems or choices drawn.
         high: Upper end.
         p: Of no change, two-sided: labels shuffled within queries, or signs of the changes flipped.
-        null_low: 2.5 % quantile of the same under vectors of shuffled labels.
-        null_high: 97.5 % quantile.
+        null_low: Quantile of the same under vectors of shuffled labels, 2.5 %; in `unit`.
+        null_high: The same, 97.5 %.
         null_p: Share of those vectors, this one among them, with at least the size of the estimate.
         n_nulls: Vectors of shuffled labels tried.
         shown: True where a prediction was made and it goes that way, p is at most .05, it lies beyond 95 % of the
