@@ -50,6 +50,7 @@ from vprobe.values import SCHWARTZ
 
 import check_organism as planted_checks
 import steering_cards
+import steering_causal
 from check_organism import FULL, QUICK, Bench, Row, Sizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -374,6 +375,10 @@ ROWS: tuple[tuple[str, str, Run], ...] = (
     ("LEACE", "LEACE to the null band", erased),
     ("project-out",
      "project-out removes >= 90 % of the target's behavioural variance share and <= 10 % of others'", projected),
+    ("interchange", "interchange: predicted delta = u-difference (r, slope)", steering_causal.interchange),
+    ("ablation ladder",
+     "ablation beyond the null arms' 95th percentile takes values past rung 5, and not in W4 (decodable, not causal)",
+     steering_causal.climbed),
     ("steer-to-score", "steer-to-score within .05 points on untouched items", solved),
     ("operations",
      "Every operation against an independent reference written in the test (one forward with manual residual edits), "

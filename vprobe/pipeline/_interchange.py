@@ -126,11 +126,11 @@ def exchanged(
     arms += [pairs.taken("interchange", one, at) for one in (*real, *(one for _, one in ways.nulls))]
     x = pairs.x
     arms += [[out(config, x[:, :, pairs.sites.index(one.site)], one)] * len(there.asked.prompts) for one in real]
-    own = [[(), *((arm[i],) for arm in arms)] for i in range(len(there.asked.prompts))]
-    answered = responses.collect_own_arms(
-        backend, there.asked.prompts, own, answers=there.asked.answers, progress=progress
-    )
-    rated = np.stack([there.rated(one) for one in answered])
+    prompts, answers, budget = there.asked.prompts, there.asked.answers, config.batch_tokens or None
+    plain = responses.collect(backend, prompts, answers=answers, batch_tokens=budget)
+    own = [[(arm[i],) for arm in arms] for i in range(len(prompts))]
+    answered = responses.collect_own_arms(backend, prompts, own, answers=answers, progress=progress)
+    rated = np.stack([there.rated(one) for one in (plain, *answered)])
     base, whole, taken = rated[0], rated[1], rated[2 : 2 + len(real) + len(ways.nulls)]
     removed = rated[2 + len(real) + len(ways.nulls) :]
     natural = np.roll(base, -1, axis=0) - base
