@@ -234,7 +234,7 @@ def real_model(quick: bool) -> tuple[str, bool]:
         told = pipeline.shift(out, config, backend=backend)
         other = pipeline.shift(out, config.changed({"benchmark": ("portraits",), "persona_limit": 24}), backend=backend)
         said = pipeline.shift(out, config, said=True, backend=backend)
-        pipeline.claims(out, config.changed({"claim_draws": 1999}), only=("decodable", "agrees"))
+        pipeline.claims(out, config.changed({"claim_draws": 1999}), only=("decodable", "beyond text", "agrees"))
         found = matrix(out, (("probe", ""), ("rating", ""), ("rating", "portraits"), ("rating", "everyday generation")))
         claims = store.load_rows(out, "claims", ClaimRow)
         mass = np.nanmean([one.option_mass for one in store.load_rows(out, "responses", Response)])
@@ -243,14 +243,17 @@ def real_model(quick: bool) -> tuple[str, bool]:
     single = [row for row in over if row.statistic == agreement.OVER and row.value != "all"]
     missing = sum(not np.isfinite(row.estimate) for row in single)
     left = sum(one.n for stage in (read, told, other, said) for one in stage.counts)
-    made = [f"{row.claim} {row.value}" for row in claims if row.made]
+    stands = {name: sum(row.made for row in claims if row.claim == name) for name in ("decodable", "beyond text")}
+    agrees = [row for row in claims if row.claim == "agrees"]
+    refused = bool(agrees) and not any(row.made for row in agrees)
     r = ", ".join(f"{row.estimate:+.2f} (p {row.p:.2f})" for row in cells)
     text = (
         f"{MODEL}: {found.told()}; r/r_max unmeasurable for {missing} of {len(single)} values and instruments; generic "
         f"profile removed, r over conditions x values {r}; option mass of its ratings {mass:.0e}; {left} prompts left "
-        f"out as too long; claims that stand: {', '.join(made) or 'none'} of {len(claims)}"
+        f"out as too long; claim that it agrees {'refused' if refused else 'STANDS'}; labels of "
+        f"our own items are decodable for {stands['decodable']} of 10 values, beyond text for {stands['beyond text']}"
     )
-    return text, found.n >= 40 and len(found.names) >= 3 and not made
+    return text, found.n >= 40 and len(found.names) >= 3 and refused and found.significant == found.strong == 0
 
 
 CHECKS = (
@@ -259,6 +262,5 @@ CHECKS = (
      "against non-adjacent; r/r_max with CI; generic profile removed; cross-model identification accuracy vs chance.",
      planted_values),
     ("criterion 24: tinytalk-3m",
-     "The same pipeline on a real small model, over >= 40 conditions and with >= 3 methods: what it cannot show is "
-     "refused or unmeasurable, with counts.", real_model),
+     "Agreement: >=40 conditions; MTMM with >=3 methods: what a real small model knows, honestly.", real_model),
 )  # fmt: skip
