@@ -67,6 +67,12 @@ def tried(config: RunConfig, backend: Backend) -> _nulls.Trial:
     return _nulls.prepare(folder, config, known, VALUE, backend, load_benchmarks(config))
 
 
+@pytest.fixture(scope="module")
+def trial(config: RunConfig, backend: Backend) -> _nulls.Trial:
+    """The value's vector and the items it is tried on, without nulls."""
+    return tried(replace(config, null_arms=()), backend)
+
+
 # --- null arms ------------------------------------------------------------------------------------------------------
 
 
@@ -125,10 +131,9 @@ def test_asking_for_the_value_moves_what_its_vector_moves(config: RunConfig) -> 
     assert asked[f"{VALUE}+1"].n_items == 60 and asked[f"{VALUE}+1"].unit == "system prompt"
 
 
-def test_asking_for_another_value_does_not(config: RunConfig, backend: Backend, monkeypatch) -> None:
+def test_asking_for_another_value_does_not(config: RunConfig, backend: Backend, trial, monkeypatch) -> None:
     other = [replace(ask, value=VALUE) for ask in organism.asks() if ask.value == "security"]
     monkeypatch.setattr(_prompted, "asks_of", lambda _: tuple(other))
-    trial = tried(replace(config, null_arms=()), backend)
     done = _prompted.Dosed((swept(config)[0],), tuple(steered(config)), base_of(trial, backend, config))
     few = few_of(config, trial, backend)
     found = _prompted.prompted(config, trial, done, backend, few, 0).beside[0]
@@ -150,13 +155,12 @@ def few_of(config: RunConfig, trial: _nulls.Trial, backend: Backend):
     return _untried.untried(folder, config, known, load_benchmarks(config), trial.on, backend, queries=4)
 
 
-def test_a_value_nobody_asks_for_and_prompts_that_do_not_fit_are_counted(config, backend, monkeypatch) -> None:
-    trial = tried(replace(config, null_arms=()), backend)
+def test_a_value_nobody_asks_for_and_prompts_that_do_not_fit_are_counted(config, backend, trial, monkeypatch) -> None:
     done = _prompted.Dosed((swept(config)[0],), tuple(steered(config)), np.zeros(60))
     monkeypatch.setattr(_prompted, "asks_of", lambda _: ())
     found = _prompted.prompted(config, trial, done, backend, None, 0)
     assert found.rows == () and found.counts[0].reason == "no prompt asks for this value"
-    long = Ask("long", VALUE, 1, "You are a baker. " * 200)
+    long = Ask("long", VALUE, 1, "You are a baker. " * 100)
     monkeypatch.setattr(_prompted, "asks_of", lambda _: (long,))
     found = _prompted.prompted(config, trial, done, backend, None, 0)
     assert found.rows == () and (found.counts[0].n, found.counts[0].of) == (60, 60)
@@ -197,13 +201,11 @@ def test_the_true_direction_follows_the_meaning_and_flips(config: RunConfig, bac
     assert abs(figure["by place"]) < 0.01 * figure["by meaning"]
 
 
-def test_a_prompt_that_says_the_same_whatever_it_asks_for_is_instruction_following(
-    config: RunConfig, backend: Backend
-) -> None:
+def test_a_prompt_that_says_the_same_whatever_it_asks_for_is_instruction_following(config, backend, trial) -> None:
     same = next(ask.text for ask in organism.asks() if (ask.value, ask.sign) == (VALUE, 1))
     asks = [replace(ask, text=same) for ask in organism.asks() if ask.value in SCHWARTZ[4:8] and ask.sign > 0]
     wanted = replace(config, null_arms=(), strengths=(0.03,))
-    found = [row for row in audited(wanted, tried(wanted, backend), backend, asks) if row.audit == "compliance"]
+    found = [row for row in audited(wanted, trial, backend, asks) if row.audit == "compliance"]
     assert {row.verdict for row in found} == {"mostly instruction-following"}
     figure = {row.measure: row.estimate for row in found}
     assert abs(figure["share of the effect left"]) < 0.05 and figure["cosine with what instructions share"] > 0.99
@@ -237,7 +239,7 @@ def test_arms_prompts_and_audits_are_printed_and_stand_in_the_report(config: Run
     command.beside(Path(config.out))
     command.figures(Path(config.out))
     said = capsys.readouterr().out
-    assert "acquiescence" in said and "effect of asking" in said and "flips with the item" in said
+    assert "acquiescence" in said and "effect of asking" in said and "flips with" in said
     page = pipeline.write_report(Path(config.out)).read_text("utf-8")
     for words in ("Prompt baseline", "cleared of all values", "Audits of steering", "yes-bias: does not flip"):
         assert words in page
