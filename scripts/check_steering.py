@@ -49,6 +49,7 @@ from vprobe.types import Site, SolvedRow, Steering
 from vprobe.values import SCHWARTZ
 
 import check_organism as planted_checks
+import steering_audits as audits
 import steering_cards
 import steering_causal
 from check_organism import FULL, QUICK, Bench, Row, Sizes
@@ -380,6 +381,14 @@ ROWS: tuple[tuple[str, str, Run], ...] = (
      "ablation beyond the null arms' 95th percentile takes values past rung 5, and not in W4 (decodable, not causal)",
      steering_causal.climbed),
     ("steer-to-score", "steer-to-score within .05 points on untouched items", solved),
+    ("null arms",
+     "Null arms (norm-matched, same site and tokens, >= 20 draws): isotropic, covariance-matched, label-permuted through "
+     "the whole pipeline, another value's vector, acquiescence direction", audits.null_arms),
+    ("prompt baseline", "prompt baseline with the same value always in the table", audits.prompt_baseline),
+    ("option remap", "option remap (does it follow the option's index or its meaning)", audits.option_remap),
+    ("reverse-keyed items", "reverse-keyed items (sign must flip)", audits.reversed_items),
+    ("compliance channel", "compliance channel (is the prompted vector a generic instruction-following direction)",
+     audits.compliance),
     ("operations",
      "Every operation against an independent reference written in the test (one forward with manual residual edits), "
      "on Llama, GPT-2, GPT-NeoX and Gemma tiny models, all backends that are there",
