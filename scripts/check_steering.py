@@ -382,8 +382,8 @@ ROWS: tuple[tuple[str, str, Run], ...] = (
      steering_causal.climbed),
     ("steer-to-score", "steer-to-score within .05 points on untouched items", solved),
     ("null arms",
-     "Null arms (norm-matched, same site and tokens, >= 20 draws): isotropic, covariance-matched, label-permuted through "
-     "the whole pipeline, another value's vector, acquiescence direction", audits.null_arms),
+     "Null arms (norm-matched, same site and tokens, >= 20 draws): isotropic, covariance-matched, label-permuted "
+     "through the whole pipeline, another value's vector, acquiescence direction", audits.null_arms),
     ("prompt baseline", "prompt baseline with the same value always in the table", audits.prompt_baseline),
     ("option remap", "option remap (does it follow the option's index or its meaning)", audits.option_remap),
     ("reverse-keyed items", "reverse-keyed items (sign must flip)", audits.reversed_items),
