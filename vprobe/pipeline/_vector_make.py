@@ -42,7 +42,13 @@ MAKERS: tuple[tuple[str, Maker], ...] = (
 
 
 def make_missing(
-    folder: Path, config: RunConfig, *, values: Sequence[str], backend: Backend | None = None, tell: Tell = quiet
+    folder: Path,
+    config: RunConfig,
+    *,
+    values: Sequence[str],
+    only: Sequence[str] = (),
+    backend: Backend | None = None,
+    tell: Tell = quiet,
 ) -> tuple[tuple[str, str], ...]:
     """Measure what the cards of some values lack; rows of other values that a table holds are made again with them.
 
@@ -50,6 +56,7 @@ def make_missing(
         folder: A run with activations and directions.
         config: Model, benchmark, method, site, tokens, doses and draws.
         values: Values the cards are for.
+        only: Tables looked after; all when empty.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
@@ -59,6 +66,8 @@ def make_missing(
     """
     made: list[tuple[str, str]] = []
     for table, maker in MAKERS:
+        if only and table not in only:
+            continue
         if not any(_lacks(folder, config, value, table) for value in values):
             continue
         backend = backend or load_backend(config)
