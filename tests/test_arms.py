@@ -73,6 +73,7 @@ def test_blocks_before_the_fork_and_tokens_before_the_steered_ones_run_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = case(tiny.build("llama", tmp_path))
+    one.engine.unshared_options = "for the test"
     arms = [(steered(one, "resid_post.0", float(c), "response"),) for c in range(1, 6)]
     one.engine.choose_arms(one.answers, arms)  # the place is tried once
     seen = counted(one.engine, monkeypatch)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from vprobe import batching, prompts, responses
 from vprobe.backends import _branches, _choose, _engine, _memory, _together
-from vprobe.backends._steer import Session
+from vprobe.backends._steer import Session, changes
 from vprobe.types import Answers, Gate, Site, Tokens
 
 from tests import tiny
@@ -101,6 +101,43 @@ def test_steered_options_get_what_each_prompt_gets_alone(one: Case, monkeypatch:
         assert gap(plain, numbers(alone)) > 1e-3, "steering changed nothing"
 
 
+def test_arms_of_many_prompts_give_what_each_prompt_gets_alone(one: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, engine = asked(one.engine), one.engine
+    monkeypatch.setattr(_engine, "_CPU_TREE_TOKENS", 96)
+    for rule in ("all", "response", "from:-4", "from:3"):
+        first = steered(one, "resid_post.1", 2.0, rule)
+        arms = [(), (first,), (steered(one, "resid_post.0", -3.0, rule, 2), first), (replace(first, coefficient=0.0),)]
+        found = engine.choose_arms(rows, arms)
+        for arm, got in zip(arms, found, strict=True):
+            alone = [engine.choose([row], steering=arm)[0] for row in rows[::4]]
+            assert gap(got[::4], numbers(alone)) <= 1e-4, rule
+        assert gap(found[1], numbers(found[0])) > 1e-3 and gap(found[3], numbers(found[0])) <= 1e-4
+
+
+def test_tokens_before_the_steered_ones_and_blocks_below_run_once_for_all_arms(llama: Case) -> None:
+    rows, engine = asked(llama.engine), llama.engine
+    texts = [row.prompt.ids for row in rows]
+    once = batching.distinct(texts, [range(len(texts))])
+    below = sum(len(_branches.branches(row.options).ids) for row in rows)
+    for rule, copied in (("response", len(rows) + below), ("all", once + below)):
+        arms = [(steered(llama, "resid_post.0", float(c), rule),) for c in range(1, 6)]
+        engine.choose_arms(rows, arms)  # the place is tried once
+        seen: dict[int, int] = {}
+
+        def note(module: Any, args: Any, kwargs: Any, seen: dict[int, int] = seen) -> None:
+            x = args[0] if args else kwargs["hidden_states"]
+            seen[id(module)] = seen.get(id(module), 0) + x.shape[0] * x.shape[1]
+
+        blocks = engine._anatomy.blocks
+        handles = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
+        engine.choose_arms(rows, arms)
+        for handle in handles:
+            handle.remove()
+        ran = [seen[id(block)] for block in blocks]
+        assert once + below <= ran[0] <= 1.3 * (once + below)
+        assert ran[1] - ran[0] <= 1.3 * 4 * copied and ran[1] == ran[2] >= ran[0] + 4 * copied
+
+
 def test_tokens_are_shared_only_where_the_same_is_done_to_them(llama: Case) -> None:
     rows = asked(llama.engine)[:2]
     rows = [rows[0], replace(rows[0], prompt=replace(rows[0].prompt, prompt_id="again"))]
@@ -115,7 +152,7 @@ def test_tokens_are_shared_only_where_the_same_is_done_to_them(llama: Case) -> N
     }  # fmt: skip
     for name, (steering, count) in shared.items():
         with Session(llama.engine._anatomy, steering, texts=[row.prompt for row in rows]) as session:
-            a, b = _together.keys(rows, session)
+            a, b = _together.keys(rows, changes(session.steering, session.texts))
         same = next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), n)
         assert same == count, name
 
@@ -193,6 +230,7 @@ def test_what_does_not_fit_is_halved_and_nothing_is_lost(llama: Case, error: Cal
     texts = [row.prompt for row in rows]
     sites = [Site(0), Site(2)]
     change = (replace(steered(llama, "resid_post.1", 2.0, "all"), each="prompt"),)
+    late = (steered(llama, "resid_post.0", 2.0, "response"),)
     runs: list[Callable[[], Any]] = [
         lambda: engine.read(texts, sites, ["last_prompt"]),
         lambda: engine.read(texts, sites, ["last_prompt"], steering=[(), *[change] * (len(texts) - 1)]),
@@ -200,6 +238,7 @@ def test_what_does_not_fit_is_halved_and_nothing_is_lost(llama: Case, error: Cal
         lambda: numbers(engine.choose(rows)),
         lambda: numbers(engine.choose(rows, steering=change)),
         lambda: [one.ids for one in engine.generate(texts, max_new_tokens=3, temperature=1.0, seed=4)],
+        lambda: numbers([row for arm in engine.choose_arms(rows, [(), late, late]) for row in arm]),
         lambda: numbers([row for arm in engine.choose_arms(rows, [(), change, change]) for row in arm]),
     ]
     wanted = [run() for run in runs]

@@ -3,98 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vprobe.backends._arms_together import choose_arms as choose_tree
 from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._choose import Limits, branches_hold, choose, close, tails
 from vprobe.backends._families import Anatomy
+from vprobe.backends._fork import Arm, ForkSession, fork_of
 from vprobe.backends._run import Batch, inputs, pad
-from vprobe.backends._steer import Session, place_of
-from vprobe.types import Answers, Site, Steering
+from vprobe.backends._steer import Session
+from vprobe.backends._together import apart
+from vprobe.types import Answers, Site
 
-Arm = Sequence[Steering]
 Chosen = tuple[tuple[float, ...], ...]
 
 _LARGEST = 2**26
 """Most logits held at once."""
 _LATE = ("response", "after_prompt")
 """Position rules that leave all tokens before the last of the prompt alone."""
-_ORDER = ("resid_pre", "head_out", "attn_out", "mlp_neurons", "mlp_out", "resid_post")
-"""Places of one block in the order in which they are passed."""
-
-
-def fork_of(arms: Sequence[Arm]) -> Site:
-    """Return where a batch must fork: the output of a block, or what enters it, before anything that is steered."""
-    places = [place_of(one.at) for arm in arms for one in arm]
-    first = min(places, key=lambda place: (place.layer, _ORDER.index(place.point)))
-    return first if first.point == "resid_post" else Site(first.layer, "resid_pre")
-
-
-@dataclass
-class ForkSession(Session):
-    """A session whose batch becomes `len(arms)` copies at the first place that any arm steers.
-
-    Copies are laid out arm by arm. Blocks before the fork, and their part of the cache, keep the plain batch.
-
-    Args:
-        arms: Per arm its changes; an empty arm is the baseline.
-        texts: The rows of the plain batch.
-    """
-
-    arms: Sequence[Arm] = ()
-    _wide: list[Any] = field(default_factory=list)
-    _size: int = 0
-
-    def __enter__(self) -> ForkSession:
-        self.fork, self._size = fork_of(self.arms), len(self.texts)
-        each = [tuple(arm) for arm in self.arms for _ in self.texts]
-        self.steering = [each[0] + self._marker(), *each[1:]]
-        self.texts = tuple(self.texts) * len(self.arms)
-        for block in self.anatomy.blocks[self.first_wide :]:
-            self._wide.append(block.register_forward_pre_hook(self._widen, with_kwargs=True))
-        super().__enter__()
-        return self
-
-    @property
-    def first_wide(self) -> int:
-        """First block that runs on all copies; its cache and those after it hold all copies."""
-        return self.fork.layer + (self.fork.point == "resid_post")
-
-    def _marker(self) -> tuple[Steering, ...]:
-        """Return a change of nothing where the batch forks, so that a hook stands there."""
-        some = next(one for arm in self.arms for one in arm)
-        return (Steering(some.operation, some.direction, 0.0, some.positions, site=self.fork),)
-
-    def _remove(self) -> None:
-        super()._remove()
-        for handle in self._wide:
-            handle.remove()
-        self._wide.clear()
-
-    def _widen(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Repeat masks and positions, which the model makes for the plain batch."""
-        kept = {"hidden_states"}
-        wide = {name: one if name in kept else self._repeated(one) for name, one in kwargs.items()}
-        return (*args[:1], *(self._repeated(one) for one in args[1:])), wide
-
-    def _repeated(self, one: Any) -> Any:
-        n = self._rows.real.shape[0] if self._rows is not None else 0
-        if isinstance(one, tuple):
-            return tuple(self._repeated(part) for part in one)
-        if isinstance(one, Tensor) and one.dim() > 1 and n > 1 and one.shape[0] == n:
-            return one.repeat(len(self.arms), *[1] * (one.dim() - 1))
-        return one
-
-    def _pass(self, place: Site, x: Tensor) -> Tensor:
-        self._fired[place] += 1
-        if place == self.fork:
-            x = x.repeat(len(self.arms), *[1] * (x.dim() - 1))
-        rows = None if self._rows is None else self._rows.repeated(len(self.arms), self._size)
-        return x if self._changer is None else self._changer.at(place, x, rows)
 
 
 def choose_arms(
@@ -131,14 +60,14 @@ def choose_arms(
     columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
     fits = anatomy.forkable and columns <= limits.context and len(live) > 1
     tree = fits and _tree(model, anatomy, rows[:2])
-    if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known, tree):
+    if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known, tree, limits):
         found |= {a: alone(rows, arms[a]) for a in live}
         return tuple(found[a] for a in range(len(arms)))
     each = len(rows) * max(len(r.options) for r in rows) * longest * limits.vocab
     step = max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
 
     def run(part: Sequence[int]) -> None:
-        found.update(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree), strict=True))
+        found.update(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree, limits), strict=True))
 
     parts = [live[i : i + step] for i in range(0, len(live), step)]
     limits.memory.all(parts, lambda part: len(part) * len(rows) * columns, run)
@@ -158,20 +87,25 @@ def _forks(
     alone: Callable[[Sequence[Answers], Arm], Chosen],
     known: dict[Site, bool],
     tree: bool,
+    limits: Limits,
 ) -> bool:
     """Tell, by two arms on two rows, whether this model can be forked; some lay out their masks otherwise."""
     place = fork_of(arms)
     if place not in known:
         apart = [alone(rows, arm) for arm in arms]
         try:
-            found = _forked(model, anatomy, rows, arms, tree)
+            found = _forked(model, anatomy, rows, arms, tree, limits)
             known[place] = all(close(f, w, model.dtype) for f, w in zip(found, apart, strict=True))
         except RuntimeError:  # masks of another shape
             known[place] = False
     return known[place]
 
 
-def _forked(model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm], tree: bool) -> list[Chosen]:
+def _forked(
+    model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm], tree: bool, limits: Limits
+) -> list[Chosen]:
+    if limits.packed and not any(apart(arm) for arm in arms):
+        return choose_tree(model, anatomy, rows, arms, limits.packed, limits.vocab, limits.memory)
     n, copies = len(rows), len(arms)
     prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
     most = max(len(r.options) for r in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -33,11 +34,20 @@ class Columns:
 class Pool:
     """Keys and values by block; a run's tokens stand side by side.
 
+    Where a forward becomes several copies on its way, later blocks keep tokens copy by copy, but for those that are
+    the same in all copies.
+
     Args:
         size: Tokens it holds.
+        copies: Most copies of a forward.
+        wide: First block that runs on copies; None: none does.
+        same: The first tokens of the pool, which are the same in all copies.
     """
 
     size: int
+    copies: int = 1
+    wide: int | None = None
+    same: int = 0
     _held: dict[tuple[int, str], Tensor] = field(default_factory=dict)
 
     def through(self, block: int, name: str, new: Tensor, columns: Columns) -> Tensor:
@@ -52,14 +62,22 @@ class Pool:
         if not columns.width and not columns.kept:
             return new
         rows, heads, _, size = new.shape
+        copies = rows // len(columns.index)
         if (block, name) not in self._held:
-            self._held[block, name] = new.new_zeros(self.size, heads, size)
+            most = self.copies if self.wide is not None and block >= self.wide else 1
+            self._held[block, name] = new.new_zeros(self.same + most * (self.size - self.same), heads, size)
         held = self._held[block, name]
-        held.index_copy_(0, columns.at.to(new.device), new.transpose(1, 2).reshape(-1, heads, size))
+        at = self._copied(columns.at.to(new.device), copies)
+        held.index_copy_(0, at, new.transpose(1, 2).reshape(-1, heads, size))
         if not columns.width:
             return new
-        every = held.index_select(0, columns.index.flatten().to(new.device))
+        every = held.index_select(0, self._copied(columns.index.flatten().to(new.device), copies))
         return every.view(rows, columns.index.shape[1], heads, size).transpose(1, 2)
+
+    def _copied(self, places: Tensor, copies: int) -> Tensor:
+        """Return places copy by copy."""
+        step = torch.where(places >= self.same, self.size - self.same, 0)
+        return torch.cat([places + copy * step for copy in range(copies)]) if copies > 1 else places
 
     def cache(self, blocks: int, columns: Columns, *, end: bool = False) -> Cache:
         """Return the cache of one forward.

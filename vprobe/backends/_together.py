@@ -17,21 +17,21 @@ from torch import Tensor
 from vprobe import batching
 from vprobe.backends._branches import Branches, branches, reads
 from vprobe.backends._families import Anatomy, hooked
-from vprobe.backends._layout import columns, forwards, inner
+from vprobe.backends._layout import columns, forwards, inner, pooled
 from vprobe.backends._memory import Memory
 from vprobe.backends._pool import Columns, Pool
 from vprobe.backends._rows import Rows
 from vprobe.backends._run import Batch, inputs
 from vprobe.backends._steer import Session, changes, flat
 from vprobe.batching import Segment
-from vprobe.types import Answers, Steered
+from vprobe.types import Answers, Steered, Steering
 
 _LARGEST = 2**27
 """Most logits held at once, about half a gigabyte in float32."""
 
 
 @dataclass(frozen=True)
-class _Tree:
+class Tree:
     """Prompts and their options.
 
     Args:
@@ -48,23 +48,44 @@ class _Tree:
     places: dict[int, int]
     free: int
 
+    @property
+    def ends(self) -> list[int]:
+        """Segments in which prompts end."""
+        return [i for i in range(len(self.segments)) if i not in self.places]
+
+    def texts(self, group: Sequence[int]) -> list[int]:
+        """Return a prompt of each segment; the only one where a prompt ends."""
+        return [self.segments[i].texts[0] for i in group]
+
     def below(self, i: int) -> Branches | None:
         """Return the options that follow a segment; None where other segments do."""
         return None if i in self.places else self.options[self.segments[i].texts[0]]
 
-    def groups(self, budget: int, most: int) -> list[list[int]]:
-        """Divide segments into forwards, those that others build on first.
+    def widths(self, group: Sequence[int]) -> tuple[int, int]:
+        """Return the columns of a forward for tokens of prompts, and for options."""
+        segments = [self.segments[i] for i in group]
+        below = [self.below(i) for i in group]
+        return max(s.end - s.start for s in segments), max(len(one.ids) if one else 0 for one in below)
+
+    def size(self, group: Sequence[int]) -> int:
+        """Return the tokens of a forward, padding counted."""
+        return len(group) * sum(self.widths(group))
+
+    def most(self, vocab: int, copies: int = 1) -> int:
+        """Return how many prompts may end in one forward, for the logits' sake."""
+        return max(1, _LARGEST // (copies * vocab * (1 + max(len(one.ids) for one in self.options))))
+
+    def groups(self, some: Sequence[int], budget: int, most: int = batching.MAX_ROWS) -> list[list[int]]:
+        """Divide some segments into forwards, parents first.
 
         Args:
-            budget: Most tokens in one.
-            most: Most rows in one that ends prompts.
+            some: The segments.
+            budget: Most tokens in one, padding counted.
+            most: Most rows in one.
         """
         extra = [len(tree.ids) if (tree := self.below(i)) else 0 for i in range(len(self.segments))]
-        ends = [i for i in range(len(self.segments)) if i not in self.places]
-        out = forwards(self.segments, list(self.places), budget)
-        for group in forwards(self.segments, ends, budget, extra=extra):
-            out += [group[i : i + most] for i in range(0, len(group), most)]
-        return out
+        found = forwards(self.segments, some, budget, extra=extra)
+        return [group[i : i + most] for group in found for i in range(0, len(group), most)]
 
 
 def choose(
@@ -90,27 +111,43 @@ def choose(
         memory: What is known of the device's memory.
         least: Fewest tokens a shared run must save to be computed apart.
     """
-    tree = _tree(rows, session, budget, least)
-    wide = 1 + max(len(one.ids) for one in tree.options)
-    groups = tree.groups(budget, max(1, _LARGEST // (wide * vocab)))
-    pool = Pool(tree.free + max(len(group) * sum(_widths(tree, group)) for group in groups))
-    ends = anatomy.watch is hooked and not session.steering
+    tree = _tree(rows, changes(session.steering, session.texts), budget, least)
+    groups = [*tree.groups(list(tree.places), budget), *tree.groups(tree.ends, budget, tree.most(vocab))]
+    pool = Pool(tree.free + max(map(tree.size, groups)))
     found: dict[int, tuple[float, ...]] = {}
 
     def run(group: Sequence[int]) -> None:
-        batch, before, mask = _laid(tree, group, model)
-        stops = group[0] in tree.places
-        module, keep = (anatomy.base, 0) if stops else (model, 1 + _widths(tree, group)[1])
-        cache = pool.cache(len(anatomy.blocks), before, end=stops and ends)
-        given = inputs(module, batch, mask, cached=True, cache=cache, keep=keep)
-        out = session.forward(lambda: module(**given), batch.rows)
-        if not stops:
-            texts = [tree.segments[i].texts[0] for i in group]
-            scores = _scores(out.logits[:, -keep:], [tree.options[t] for t in texts])
-            found.update(zip(texts, scores, strict=True))
+        scores = forward(model, anatomy, session, tree, pool, group)
+        found.update(zip(tree.texts(group), scores, strict=bool(scores)))
 
-    memory.all(groups, lambda group: len(group) * sum(_widths(tree, group)), run)
+    memory.all(groups, tree.size, run)
     return tuple(found[i] for i in range(len(rows)))
+
+
+def forward(
+    model: Any, anatomy: Anatomy, session: Session, tree: Tree, pool: Pool, group: Sequence[int]
+) -> list[tuple[float, ...]]:
+    """Run some segments; return the scores of the options below them, copy by copy, none where other segments follow.
+
+    Args:
+        model: The causal language model.
+        anatomy: Its parts.
+        session: Hooks in place.
+        tree: Prompts and options.
+        pool: Keys and values of earlier segments; those of these go into it.
+        group: The segments.
+    """
+    batch, before, mask = _laid(tree, group, model)
+    inside = group[0] in tree.places
+    module, keep = (anatomy.base, 0) if inside else (model, 1 + tree.widths(group)[1])
+    end = inside and anatomy.watch is hooked and not session.steering
+    cache = pool.cache(len(anatomy.blocks), before, end=end)
+    given = inputs(module, batch, mask, cached=True, cache=cache, keep=keep)
+    out = session.forward(lambda: module(**given), batch.rows)
+    if inside:
+        return []
+    copies = len(out.logits) // len(group)
+    return _scores(out.logits[:, -keep:], [tree.options[t] for t in tree.texts(group)] * copies)
 
 
 def apart(steering: Steered) -> bool:
@@ -118,34 +155,37 @@ def apart(steering: Steered) -> bool:
     return any("prompt" in (one.each, one.gate and one.gate.each) for one in flat(steering))
 
 
-def _tree(rows: Sequence[Answers], session: Session, budget: int, least: int) -> _Tree:
+def _tree(rows: Sequence[Answers], lists: Sequence[Sequence[Steering]], budget: int, least: int) -> Tree:
+    segments = batching.pieces(batching.tree(keys(rows, lists), least=least), budget)
+    places = inner(segments)
+    return Tree(rows, options_of(rows), segments, places, pooled(segments))
+
+
+def options_of(rows: Sequence[Answers]) -> list[Branches]:
+    """Return the options of every prompt as a tree."""
     known: dict[Any, Branches] = {}
     for row in rows:
         if row.options not in known:
             known[row.options] = branches(row.options)
-    segments = batching.pieces(batching.tree(keys(rows, session), least=least), budget)
-    places = inner(segments)
-    free = sum(segments[i].end - segments[i].start for i in places)
-    return _Tree(rows, [known[row.options] for row in rows], segments, places, free)
+    return [known[row.options] for row in rows]
 
 
-def keys(rows: Sequence[Answers], session: Session) -> list[tuple[int, ...]]:
+def keys(rows: Sequence[Answers], lists: Sequence[Sequence[Steering]]) -> list[tuple[int, ...]]:
     """Return per prompt what its tokens must have in common to be shared: the token, and the changes made to it.
 
     The last token of a prompt is shared with no other, so that every prompt ends in a segment of its own.
 
     Args:
         rows: The prompts.
-        session: The changes.
+        lists: The changes of every prompt; a single list when all share it.
     """
     codes: dict[tuple[int, ...], int] = {(): 0}
-    lists = changes(session.steering, session.texts)
     out = []
     for r, row in enumerate(rows):
         ids = np.array(row.prompt.ids, dtype=np.int64)
         mine = [one for one in lists[r if len(lists) > 1 else 0] if one.coefficient != 0]
         if mine:
-            steered = _steered(row, mine)
+            steered = touched(row, mine)
             patterns, which = np.unique(steered, axis=0, return_inverse=True)
             each = [tuple(id(one) for one, on in zip(mine, pattern, strict=True) if on) for pattern in patterns]
             ids = ids + np.array([codes.setdefault(one, len(codes)) for one in each])[which.ravel()] * 2**32
@@ -153,7 +193,7 @@ def keys(rows: Sequence[Answers], session: Session) -> list[tuple[int, ...]]:
     return out
 
 
-def _steered(row: Answers, mine: Sequence[Any]) -> np.ndarray:
+def touched(row: Answers, mine: Sequence[Steering]) -> np.ndarray:
     """Return which tokens of a prompt each change acts on: (token, change)."""
     n = len(row.prompt.ids)
     span = [row.prompt.interval("option_span") if any(one.positions == "option_span" for one in mine) else (0, 0)]
@@ -162,16 +202,9 @@ def _steered(row: Answers, mine: Sequence[Any]) -> np.ndarray:
     return torch.stack([tokens.steered(one.positions, torch.tensor(span))[0] for one in mine], dim=1).numpy()
 
 
-def _widths(tree: _Tree, group: Sequence[int]) -> tuple[int, int]:
-    """Return the columns of a forward for tokens of prompts, and for options."""
-    segments = [tree.segments[i] for i in group]
-    below = [tree.below(i) for i in group]
-    return max(s.end - s.start for s in segments), max(len(one.ids) if one else 0 for one in below)
-
-
-def _laid(tree: _Tree, group: Sequence[int], model: Any) -> tuple[Batch, Columns, Tensor]:
+def _laid(tree: Tree, group: Sequence[int], model: Any) -> tuple[Batch, Columns, Tensor]:
     """Return a forward's tokens, its place in the pool, and its mask: prompts end in one column, options follow."""
-    line, more = _widths(tree, group)
+    line, more = tree.widths(group)
     shape = (len(group), line + more)
     ids, at, own = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, bool)
     sees = np.zeros((*shape, line + more), bool)
@@ -192,7 +225,7 @@ def _laid(tree: _Tree, group: Sequence[int], model: Any) -> tuple[Batch, Columns
             real[r, line:k] = True
     before, past = columns(tree.segments, group, tree.places, own, model.device, free=tree.free)
     seen = np.concatenate([np.broadcast_to(past[:, None], (*shape, past.shape[1])), sees], axis=2)[:, None]
-    texts = [tree.segments[i].texts[0] for i in group]
+    texts = tree.texts(group)
     border = np.array([tree.rows[t].prompt.prompt_length for t in texts])
     rows = Rows(*(torch.from_numpy(x).to(model.device) for x in (at, real | own, border, np.array(texts))))
     mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill_(torch.from_numpy(~seen), _least(model.dtype))
