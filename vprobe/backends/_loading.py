@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as hf_logging
 
 from vprobe.backends import _placed
-from vprobe.backends._fingerprint import fingerprint, known
+from vprobe.backends._fingerprint import fingerprint
 from vprobe.errors import ModelError, nearest
 from vprobe.types import ONE_DEVICE, Placement
 
@@ -114,7 +114,7 @@ def load(
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     with quiet():
         config = attempt(lambda: transformers.AutoConfig.from_pretrained(where, **common), name, "its config.json")
-        _check_kind(name, config)
+        check_kind(name, config)
         tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(where, **common), name, "its tokenizer")
         if not tokenizer.is_fast:
             raise ModelError(
@@ -143,32 +143,7 @@ def load(
     commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
     if not placed:
         model = attempt(lambda: model.to(device), name, f"room on {device}")
-    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), fingerprint(model, tokenizer))
-
-
-def outside(name: str, *, revision: str, dtype: str) -> Loaded:
-    """Load of a model that runs elsewhere only its configuration and tokenizer; its weights have no numbers here.
-
-    Args:
-        name: Hub id.
-        revision: Hub commit, branch or tag; empty is the default.
-        dtype: One of `DTYPES`; "auto" is the checkpoint's own.
-
-    Raises:
-        ModelError: It cannot be found, or is not a decoder-only language model.
-    """
-    common: dict[str, Any] = {"revision": revision or "main"}
-    with quiet():
-        config = attempt(lambda: transformers.AutoConfig.from_pretrained(name, **common), name, "its config.json")
-        _check_kind(name, config)
-        tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(name, **common), name, "its tokenizer")
-        kind = dtype_of(dtype, torch.device("meta"))
-        kind = (getattr(config, "dtype", None) or torch.float32) if kind == "auto" else kind
-        with torch.device("meta"):
-            model = transformers.AutoModelForCausalLM.from_config(config, dtype=kind)
-    commit = str(getattr(config, "_commit_hash", None) or revision)
-    mark = known(name, commit, model, tokenizer)
-    return Loaded(model, tokenizer, commit, _stops(model, tokenizer), mark)
+    return Loaded(model, tokenizer, commit, stops_of(model, tokenizer), fingerprint(model, tokenizer))
 
 
 def _complete(report: Any, name: str) -> None:
@@ -207,7 +182,7 @@ def untrained(
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     with quiet():
         config = attempt(lambda: transformers.AutoConfig.from_pretrained(where, **common), name, "its config.json")
-        _check_kind(name, config)
+        check_kind(name, config)
         tokenizer = attempt(lambda: transformers.AutoTokenizer.from_pretrained(where, **common), name, "its tokenizer")
         kind = (getattr(config, "dtype", None) or torch.float32) if kind == "auto" else kind
         with torch.random.fork_rng(devices=[]):
@@ -220,7 +195,7 @@ def untrained(
     if device.type == "cpu":
         _one_thread_if_small(model)
     model = attempt(lambda: model.to(device), name, f"room for an untrained model on {device}")
-    return Loaded(model, tokenizer, "", _stops(model, tokenizer), fingerprint(model, tokenizer))
+    return Loaded(model, tokenizer, "", stops_of(model, tokenizer), fingerprint(model, tokenizer))
 
 
 def _folder(name: str) -> str:
@@ -242,7 +217,8 @@ def _folder(name: str) -> str:
     return name
 
 
-def _check_kind(name: str, config: Any) -> None:
+def check_kind(name: str, config: Any) -> None:
+    """Refuse what is not a decoder-only language model, by its configuration."""
     known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     built = tuple(getattr(config, "architectures", None) or ())
     remote = bool(getattr(config, "auto_map", None))
@@ -299,7 +275,7 @@ def quiet() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
-def _stops(model: Any, tokenizer: Any) -> tuple[int, ...]:
+def stops_of(model: Any, tokenizer: Any) -> tuple[int, ...]:
     """Collect the tokens that end a turn: the model's, the tokenizer's, and what the chat template writes."""
     found: set[int] = set()
     for given in (getattr(model.generation_config, "eos_token_id", None), tokenizer.eos_token_id):

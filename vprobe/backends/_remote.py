@@ -11,12 +11,44 @@ from types import SimpleNamespace
 from typing import Any, final
 
 import torch
+import transformers
 from torch import Tensor, nn
 
+from vprobe.backends import _loading
 from vprobe.backends._families import Anatomy, Change, accepts, blocks_of, first
+from vprobe.backends._fingerprint import known
 from vprobe.errors import ModelError
 
 APART = "it runs elsewhere, and no cache travels"
+
+
+def outside(name: str, *, revision: str, dtype: str) -> _loading.Loaded:
+    """Load of a model that runs elsewhere only its configuration and tokenizer; its weights have no numbers here.
+
+    Args:
+        name: Hub id.
+        revision: Hub commit, branch or tag; empty is the default.
+        dtype: One of `_loading.DTYPES`; "auto" is the checkpoint's own.
+
+    Raises:
+        ModelError: It cannot be found, or is not a decoder-only language model.
+    """
+    common: dict[str, Any] = {"revision": revision or "main"}
+    with _loading.quiet():
+        config = _loading.attempt(
+            lambda: transformers.AutoConfig.from_pretrained(name, **common), name, "its config.json"
+        )
+        _loading.check_kind(name, config)
+        tokenizer = _loading.attempt(
+            lambda: transformers.AutoTokenizer.from_pretrained(name, **common), name, "its tokenizer"
+        )
+        kind = _loading.dtype_of(dtype, torch.device("meta"))
+        kind = (getattr(config, "dtype", None) or torch.float32) if kind == "auto" else kind
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(config, dtype=kind)
+    commit = str(getattr(config, "_commit_hash", None) or revision)
+    mark = known(name, commit, model, tokenizer)
+    return _loading.Loaded(model, tokenizer, commit, _loading.stops_of(model, tokenizer), mark)
 
 
 def anatomy_of(model: Any, name: str) -> Anatomy:

@@ -42,7 +42,7 @@ def load(
     if placement.tp_plan:
         raise only("tp-plan", "hf")
     if placement.remote == "ndif":
-        return _away(_loading.outside(model, revision=revision, dtype=dtype), model, placement.remote)
+        return _away(_remote.outside(model, revision=revision, dtype=dtype), model, placement.remote)
     loaded = _loading.load(
         model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code, placement=placement
     )
@@ -64,9 +64,11 @@ def _away(loaded: _loading.Loaded, name: str, where: str) -> Engine:
     """
     import nnsight
 
-    wrapped = nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer) if where == "local" else (
-        nnsight.TransformersModel(name, revision=loaded.revision or "main")
-    )  # fmt: skip
+    if where == "local":
+        wrapped = nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer)
+    else:  # by name, for that is how it is found there
+        words = {"task": "text-generation", "revision": loaded.revision or "main", "tokenizer": loaded.tokenizer}
+        wrapped = _loading.attempt(lambda: nnsight.TransformersModel(name, **words), name, "its shape")
     model = loaded.model if where == "local" else wrapped._module
     anatomy = _remote.anatomy_of(model, shown_name(name))
     away = _remote.Away(wrapped, anatomy, where)
