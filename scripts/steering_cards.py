@@ -128,10 +128,9 @@ def _diagonal(size: Sizes) -> tuple[str, bool]:
     world = Steered(size)
     few = tuple(dict.fromkeys(world.groups))[:8]
     kept = np.array([name in few for name in world.groups])
-    world.asked, world.ids, world.groups = (
-        tuple(one for one, keep in zip(some, kept, strict=True) if keep)
-        for some in (world.asked, world.ids, world.groups)
-    )
+    world.asked = tuple(one for one, keep in zip(world.asked, kept, strict=True) if keep)
+    world.ids = tuple(one for one, keep in zip(world.ids, kept, strict=True) if keep)
+    world.groups = tuple(one for one, keep in zip(world.groups, kept, strict=True) if keep)
     world.labels = world.labels[kept]
     values = SCHWARTZ if size == FULL else SCHWARTZ[::4]
     draws = 199 if size == FULL else 59
