@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from vprobe import backends, organism, pipeline
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
+from vprobe.pipeline import _ablate, _interchange
 from vprobe.store import load_rows
 from vprobe.types import AblationRow, InterchangeRow
 from vprobe.values import SCHWARTZ
@@ -38,11 +41,23 @@ def _probed(work: Path, world: str, *, reliability: float, untrained: bool) -> t
 
 
 def interchange(size: Sizes) -> tuple[str, bool]:
-    """Exchange fitted coordinates between personas; the natural slope of each value is what it should be."""
+    """Exchange true coordinates between personas; the natural slope of each value is what it should be.
+
+    An estimated direction takes over less: the square of its cosine with the true one.
+    """
+    fitted = _interchange.ways_of
     with tempfile.TemporaryDirectory() as folder:
         config, backend = _probed(Path(folder), "good", reliability=1.0, untrained=False)
         wide = config.changed({"steer_limit": 8 if size == FULL else 4, "null_draws": 10 if size == FULL else 3})
-        pipeline.interchange(Path(config.out), wide, conditions=8, backend=backend)
+        u = organism.read_card(Path(config.model)).u.astype(np.float32)
+
+        def true(*given) -> _ablate.Ways:
+            ways = fitted(*given)
+            real = {v: replace(one, vector=u[SCHWARTZ.index(v)]) for v, one in ways.real.items()}
+            return replace(ways, real=real)
+
+        with mock.patch.object(_interchange, "ways_of", true):
+            pipeline.interchange(Path(config.out), wide, conditions=8, backend=backend)
         rows = load_rows(Path(config.out), "interchange", InterchangeRow)
     ratios, r = [row.ratio for row in rows], [row.r for row in rows]
     agree, one = sum(row.agrees for row in rows), rows[0]

@@ -90,8 +90,25 @@ def tried(case: tuple[RunConfig, Backend], what: str, **vectors) -> dict:
     return {row.value: row for row in store.load_rows(Path(config.out), table, record)}
 
 
-def test_a_direction_taken_out_takes_its_values_share_and_no_others_and_a_random_one_takes_little(good) -> None:
-    rows = tried(good, "ablate", power=true, universalism=true, tradition=random)
+@pytest.fixture(scope="module")
+def gone(good) -> dict[str, AblationRow]:
+    return tried(good, "ablate", power=true, universalism=true, tradition=random)
+
+
+@pytest.fixture(scope="module")
+def over(good) -> dict[str, InterchangeRow]:
+    return tried(good, "interchange", power=true, universalism=true, tradition=random)
+
+
+@pytest.fixture(scope="module")
+def placed(good) -> tuple[PositionRow, ...]:
+    config, backend = good
+    pipeline.positions(Path(config.out), replace(config, steer_value=("power", "tradition")), backend=backend)
+    return store.load_rows(Path(config.out), "positions", PositionRow)
+
+
+def test_a_direction_taken_out_takes_its_values_share_and_no_others_and_a_random_one_takes_little(gone) -> None:
+    rows = gone
     assert tuple(rows) == VALUES
     for value in ("power", "universalism"):
         row = rows[value]
@@ -106,8 +123,8 @@ def test_where_nothing_reads_the_direction_there_is_nothing_to_take_away(aside) 
         assert np.isnan(row.removed) and not row.beyond and abs(row.base) < 0.01
 
 
-def test_a_coordinate_taken_over_does_what_the_difference_says_and_a_random_one_nothing(good) -> None:
-    rows = tried(good, "interchange", power=true, universalism=true, tradition=random)
+def test_a_coordinate_taken_over_does_what_the_difference_says_and_a_random_one_nothing(over) -> None:
+    rows = over
     for value in ("power", "universalism"):
         row = rows[value]
         assert row.agrees and row.verdict.endswith("agree")
@@ -128,7 +145,7 @@ def test_a_direction_that_wakes_a_pathway_no_prompt_uses_is_dormant_and_one_that
     assert not rows["tradition"].agrees and abs(rows["tradition"].slope) < 0.02
 
 
-def test_the_ladder_reads_what_was_taken_out_and_over_by_value_and_method(good) -> None:
+def test_the_ladder_reads_what_was_taken_out_and_over_by_value_and_method(good, gone, over) -> None:
     folder = Path(good[0].out)
     for name, record in (("ablations", AblationRow), ("interchange", InterchangeRow)):
         row = _ladder._tried(folder, name, record, "power", "partial")
@@ -137,13 +154,10 @@ def test_the_ladder_reads_what_was_taken_out_and_over_by_value_and_method(good) 
         assert _ladder._tried(folder, name, record, "hedonism", "partial") is None
 
 
-def test_the_planted_model_is_moved_where_the_answer_starts_and_nowhere_else(good) -> None:
-    config, backend = good
-    pipeline.positions(Path(config.out), replace(config, steer_value=("power", "tradition")), backend=backend)
-    rows = store.load_rows(Path(config.out), "positions", PositionRow)
-    assert len(rows) == 6 * 2
+def test_the_planted_model_is_moved_where_the_answer_starts_and_nowhere_else(placed) -> None:
+    assert len(placed) == 6 * 2
     for value in ("power", "tradition"):
-        mine = {row.positions: row for row in rows if row.value == value}
+        mine = {row.positions: row for row in placed if row.value == value}
         assert mine["all"].low > 0 and mine["all"].of_all == 1
         for place in ("prompt", "last_prompt", "response"):
             assert mine[place].of_all == pytest.approx(1.0, abs=0.02)
@@ -151,7 +165,7 @@ def test_the_planted_model_is_moved_where_the_answer_starts_and_nowhere_else(goo
             assert abs(mine[place].of_all) < 0.02
 
 
-def test_the_tables_are_printed(good, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tables_are_printed(good, gone, over, placed, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(good[0].out)
     causal.ablations(folder)
     causal.exchanged(folder)

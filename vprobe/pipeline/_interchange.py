@@ -168,7 +168,8 @@ def _rows(
         ratio, ends = float("nan"), np.array([np.nan, np.nan])
         if natural.low > 0:
             ratio = one.estimate / natural.estimate
-            ends = np.quantile(told.draws[:, first + v, v] / told.draws[:, 0, v], (0.025, 0.975))
+            with np.errstate(all="ignore"):  # a draw of queries in which nothing varies has no ratio
+                ends = np.nanquantile(told.draws[:, first + v, v] / told.draws[:, 0, v], (0.025, 0.975))
         rows.append(
             InterchangeRow(
                 way.value, way.method, str(way.site), config.steer_positions, one.estimate, one.low, one.high,
