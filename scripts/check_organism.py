@@ -72,10 +72,11 @@ class Sizes:
     redraws: int
     arms: int
     refits: int
+    population: int
 
 
-FULL = Sizes(seeds=20, queries=104, personas=48, persona_queries=24, redraws=200, arms=100, refits=20)
-QUICK = Sizes(seeds=1, queries=24, personas=40, persona_queries=12, redraws=40, arms=20, refits=8)
+FULL = Sizes(seeds=20, queries=104, personas=48, persona_queries=24, redraws=200, arms=100, refits=20, population=500)
+QUICK = Sizes(seeds=1, queries=24, personas=40, persona_queries=12, redraws=40, arms=20, refits=8, population=120)
 
 
 class Bench:
@@ -238,7 +239,7 @@ def personas(size: Sizes) -> tuple[str, bool]:
 def coverage(size: Sizes) -> tuple[str, bool]:
     """Redraw queries, with replacement, from a large drawn population, and label noise; do intervals hold the truth?"""
     bench = Bench(size)
-    n_queries = 500 if size is FULL else 120
+    n_queries = size.population
     drawn = organism.draw(n_queries, seed=77, reliability=1.0)
     asked = prompts.render(drawn.benchmark, template="v1")
     ids = tuple(item.id for item in drawn.benchmark.items)

@@ -40,7 +40,7 @@ class Swept:
 @contextmanager
 def _run(size: Sizes) -> Iterator[tuple[RunConfig, Backend]]:
     with tempfile.TemporaryDirectory() as folder:
-        values = SCHWARTZ[::2] if size is FULL else ("benevolence",)
+        values = SCHWARTZ[::2] if size == FULL else ("benevolence",)
         config = RunConfig(
             model=str(organism.load()), benchmark=("planted",), out=str(Path(folder) / "run"),
             sites=("resid_post:1",), draws=19, method=("partial",), map=False, device="cpu", steer_method="partial",
