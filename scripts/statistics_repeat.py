@@ -20,9 +20,9 @@ CLOCK = "timing.json"
 def study(quick: bool) -> RunConfig:
     """Return a small study of every stage on the organism."""
     return RunConfig(
-        model=str(organism.load()), benchmark=("planted",), limit=14 if quick else 40, sites=("resid_post:1", "embed"),
+        model=str(organism.load()), benchmark=("planted",), limit=14 if quick else 24, sites=("resid_post:1", "embed"),
         method=("partial", "ridge"), draws=20, versions=("v1",), steer_method="partial", steer_versions=("v1",),
-        steer_value=("benevolence",), strengths=(-0.03, 0.0, 0.03), steer_limit=2 if quick else 8, null_draws=2,
+        steer_value=("benevolence",), strengths=(-0.03, 0.0, 0.03), steer_limit=2 if quick else 4, null_draws=2,
         alpha=0.05, claim_draws=199, map=False, device="cpu",
     )  # fmt: skip
 
