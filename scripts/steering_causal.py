@@ -48,7 +48,7 @@ def interchange(size: Sizes) -> tuple[str, bool]:
     fitted = _interchange.ways_of
     with tempfile.TemporaryDirectory() as folder:
         config, backend = _probed(Path(folder), "good", reliability=1.0, untrained=False)
-        wide = config.changed({"steer_limit": 8 if size == FULL else 4, "null_draws": 10 if size == FULL else 3})
+        wide = config.changed({"steer_limit": 8, "null_draws": 10 if size == FULL else 2})
         u = organism.read_card(Path(config.model)).u.astype(np.float32)
 
         def true(*given) -> _ablate.Ways:
