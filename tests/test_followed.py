@@ -28,7 +28,7 @@ def world(seed: int, *, slopes: tuple[float, ...] = (0.5, 0.3, 0.0), noise: floa
 
 
 def followed(ratings: np.ndarray, read: np.ndarray, labels: np.ndarray) -> effects.Followed:
-    return effects.followed(_under.centred(ratings), read, labels, GROUPS, seed=0, spread=SPREAD)
+    return effects.followed(_under.centred(ratings), read, labels, GROUPS, seed=0, spread=SPREAD[: labels.shape[1]])
 
 
 def test_slopes_are_found_and_what_all_items_share_is_not_among_them() -> None:
@@ -50,6 +50,16 @@ def test_shares_are_of_the_variance_that_one_value_alone_tells() -> None:
     one = followed(ratings[None], read, labels)
     assert one.share[:2].min() > 0.2 and one.share[2] < 1e-6 and one.share.sum() < 1.3
     assert followed(read[None, :, :, 0] * labels[:, 0], read, labels).r[0, 0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_value_whose_reading_never_changes_has_no_slope_and_the_others_keep_theirs() -> None:
+    labels, read, ratings = world(3)
+    read[..., 1] = np.nan
+    one, two = followed(ratings[None], read, labels), followed(ratings[None], read[..., [0, 2]], labels[:, [0, 2]])
+    assert np.isnan(one.effect[0, 1]) and np.isnan(one.share[1]) and one.n_unscored == 0
+    np.testing.assert_allclose(one.effect[0, [0, 2]], two.effect[0])
+    none = followed(ratings[None], np.full_like(read, np.nan), labels)
+    assert np.isnan(none.effect).all() and (none.n_items, none.n_unscored) == (0, 60)
 
 
 def test_ablation_takes_away_what_was_there_and_says_so_where_nothing_was() -> None:
@@ -76,7 +86,7 @@ def test_items_without_labels_are_counted_and_rows_that_do_not_line_up_are_refus
     one = followed(ratings[None], read, labels)
     assert (one.n_items, one.n_unscored) == (53, 7) and np.isfinite(one.effect).all()
     with pytest.raises(InputError, match="over conditions"):
-        effects.followed(ratings[None], read, labels, GROUPS[:50], seed=0, spread=SPREAD)
+        effects.followed(ratings[None], read, labels, GROUPS[:50], seed=0, spread=SPREAD[: labels.shape[1]])
 
 
 def test_a_quantile_of_no_null_vectors_is_no_number() -> None:

@@ -69,7 +69,8 @@ def followed(
     Args:
         ratings: Ratings, or changes of them, of each arm. Where every item was rated under every condition, less each
             item's mean over conditions.
-        read: What is read of each value, in its unit; likewise less the mean over conditions, or a difference.
+        read: What is read of each value, in its unit; likewise less the mean over conditions, or a difference. A value
+            that is NaN throughout, because its reading never changes, has no slope and stays out of the regression.
         labels: How far each item expresses each value.
         groups: The query of each item.
         seed: Seed of the bootstrap.
@@ -84,8 +85,15 @@ def followed(
             f"ratings {ratings.shape}, readings {read.shape}, labels {labels.shape}, {len(groups)} groups",
             where="ratings over conditions", expected="the same conditions, items and values in all of them",
         )  # fmt: skip
-    known = (np.isfinite(labels).all(axis=1), np.isfinite(ratings).all(axis=(0, 1)), np.isfinite(read).all(axis=(0, 2)))
+    real = np.asarray(np.isfinite(read).any(axis=(0, 1)) & np.isfinite(labels).any(axis=0))
+    known = (
+        np.isfinite(labels[:, real]).all(axis=1),
+        np.isfinite(ratings).all(axis=(0, 1)),
+        np.isfinite(read[..., real]).all(axis=(0, 2)),
+    )
     used = np.logical_and.reduce(known)
+    if not real.all() or not used.any():
+        return _without(ratings, read, labels, groups, real, used, seed=seed, spread=spread, resamples=resamples)
     grams, products, squares = _sums(ratings[:, :, used], read[:, used], labels[used] / spread, _codes(groups, used))
     gram, product = grams.sum(axis=0), products.sum(axis=0)
     effect, own = product @ np.linalg.pinv(gram, hermitian=True), np.diagonal(np.linalg.pinv(gram, hermitian=True))
@@ -100,6 +108,31 @@ def followed(
         r = np.where(size > 0, product / np.where(size > 0, size, 1.0), np.nan)
         share = effect[0] ** 2 / np.where(own > 0, own, np.nan) / (squares[0] or np.nan)
     return Followed(effect, draws, r, share, int(used.sum()), int((~used).sum()))
+
+
+def _without(
+    ratings: np.ndarray,
+    read: np.ndarray,
+    labels: np.ndarray,
+    groups: stats.Groups,
+    real: np.ndarray,
+    used: np.ndarray,
+    *,
+    seed: int,
+    spread: np.ndarray,
+    resamples: int,
+) -> Followed:
+    """Return what is known of values that are read at all, and NaN of those whose reading does not exist."""
+    arms, values = len(ratings), len(real)
+    effect, r, share = np.full((arms, values), np.nan), np.full((arms, values), np.nan), np.full(values, np.nan)
+    draws = np.full((resamples, arms, values), np.nan)
+    if used.any() and real.any():
+        found = followed(
+            ratings, read[..., real], labels[:, real], groups, seed=seed, spread=spread[real], resamples=resamples
+        )
+        effect[:, real], draws[:, :, real], r[:, real], share[real] = found.effect, found.draws, found.r, found.share
+    n = int(used.sum()) if real.any() else 0
+    return Followed(effect, draws, r, share, n, len(used) - n)
 
 
 def _codes(groups: stats.Groups, used: Bool[np.ndarray, " item"]) -> np.ndarray:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vprobe import benchmarks, organism, report
+from vprobe.backends import Backend
 from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
+from vprobe.errors import RefusedError
 from vprobe.pipeline._ablate import ablate
 from vprobe.pipeline._across import Across, across
 from vprobe.pipeline._agree import agree
@@ -142,7 +144,7 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     steered = steer_sweep(folder, config, backend=backend, tell=tell)
     induced = (
         personas(folder, config, backend=backend, tell=tell),
-        ablate(folder, config.changed(ABLATED), conditions=ABLATED_UNDER, backend=backend, tell=tell),
+        _ablated(folder, config.changed(ABLATED), backend, tell),
     ) if config.personas else ()  # fmt: skip
     stands = claims(folder, config, tell=tell)
     truth(folder, config)
@@ -151,6 +153,14 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     stages = (read, asked, found, agreed, steered, *induced, stands)
     facts = tuple((f"{stage.name}: {name}", value) for stage in stages for name, value in stage.facts)
     return Stage("run", folder, (*facts, ("report", page)), tuple(c for stage in stages for c in stage.counts))
+
+
+def _ablated(folder: Path, config: RunConfig, backend: Backend, tell: Tell) -> Stage:
+    """Ablate within a whole run; a run in which nothing can be taken out goes on, and says why."""
+    try:
+        return ablate(folder, config, conditions=ABLATED_UNDER, backend=backend, tell=tell)
+    except RefusedError as error:
+        return Stage("steer ablate", folder, (("not made", str(error).replace("\n", "; ")),), ())
 
 
 def demo(out: Path, *, world: str = "good", seed: int = 0, tell: Tell = quiet) -> Stage:
