@@ -174,5 +174,6 @@ if __name__ == "__main__":
     slow = FakeBackend(delay=float(sys.argv[2]))
     print("ready", flush=True)
     shared = tuple(("limit", word) for word in sys.argv[3:])
-    extract(Path(sys.argv[1]), slow, rank=ranks.find(), settings=shared, batch_tokens=16)
+    many = {"batch_tokens": 16} if shared else {}  # ranks want several batches each
+    extract(Path(sys.argv[1]), slow, rank=ranks.find(), settings=shared, **many)
     print("finished", flush=True)

@@ -42,28 +42,27 @@ def load(
     if placement.tp_plan:
         raise only("tp-plan", "hf")
     if placement.remote == "ndif":
-        return _away(_remote.outside(model, revision=revision, dtype=dtype), model, placement.remote)
+        return _away(nnsight, _remote.outside(model, revision=revision, dtype=dtype), model, placement.remote)
     loaded = _loading.load(
         model, revision=revision, dtype=dtype, device=place, trust_remote_code=trust_remote_code, placement=placement
     )
     if placement.remote:
-        return _away(loaded, model, placement.remote)
+        return _away(nnsight, loaded, model, placement.remote)
     anatomy = _families.examine(loaded.model, shown_name(model))
     traces = Traces(nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer), anatomy)
     traced = replace(anatomy, base=Traced(traces, anatomy.base), watch=traces.watch)
     return Engine(replace(loaded, model=Traced(traces, loaded.model)), traced, name=model)
 
 
-def _away(loaded: _loading.Loaded, name: str, where: str) -> Engine:
+def _away(nnsight: Any, loaded: _loading.Loaded, name: str, where: str) -> Engine:
     """Return an engine whose forwards are sent elsewhere.
 
     Args:
+        nnsight: The library.
         loaded: The model; its weights may have no numbers when they are only needed there.
         name: Folder or hub id.
         where: As for `_remote.Away`.
     """
-    import nnsight
-
     if where == "local":
         wrapped = nnsight.TransformersModel(loaded.model, tokenizer=loaded.tokenizer)
     else:  # by name, for that is how it is found there
