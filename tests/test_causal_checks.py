@@ -113,7 +113,7 @@ def test_a_direction_taken_out_takes_its_values_share_and_no_others_and_a_random
     for value in ("power", "universalism"):
         row = rows[value]
         assert row.base_low > 0.05 and row.removed > 0.95 and row.beyond and row.low > row.reach
-        assert abs(row.others) < 0.1 and (row.n_conditions, row.n_items, row.n_null) == (4, 20, 11)
+        assert abs(row.others) < 0.1 and (row.n_conditions, row.n_items, row.n_null) == (4, 20, 3)
         assert max(row.isotropic, row.random, row.shuffled, row.other) == row.reach < 0.9
     assert not rows["tradition"].removed > 0.5, "a random direction holds a little of every value"
 

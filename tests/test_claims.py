@@ -271,6 +271,8 @@ def test_vectors_of_shuffled_labels_must_be_tried_and_must_not_reach_as_far():
         (row,) = causal(sweep(GOOD, shuffled=(0.0, reach)))
         assert not row.made and f"vectors of shuffled labels reach {abs(reach):.3f}" in row.reason
     assert "no shuffled labels were tried" in causal(sweep(GOOD, shuffled=()))[0].reason
+    assert "no shuffled labels were tried" in causal(sweep(GOOD, shuffled=(math.nan,)))[0].reason
+    assert not causal(sweep(GOOD, shuffled=(0.1, math.nan, 0.5)))[0].made
 
 
 def test_both_outermost_doses_must_reach_the_level_and_values_are_one_family():
@@ -282,6 +284,8 @@ def test_both_outermost_doses_must_reach_the_level_and_values_are_one_family():
     three = [row for value in VALUES for row in sweep(GOOD, 0.0003, value=value)]
     assert all(row.made for row in causal(three))
     assert not causal(sweep(GOOD, math.nan))[0].made
+    half = [dataclasses.replace(r, p=math.nan) if r.strength == 0.5 and r.arm == "steered" else r for r in rows]
+    assert not causal(half)[0].made and math.isnan(causal(half)[0].p)
     assert causal([row for row in rows if row.arm == "baseline"]) == ()
 
 

@@ -80,7 +80,11 @@ def test_all_evidence_reaches_the_top_and_no_evidence_the_ground() -> None:
         (5, {"ablated": None}, "ablation was not tried"),
         (5, {"ablated": replace(ABLATED, beyond=False, low=0.3)}, "removes 90% of what ratings owe to it (30% to 95%)"),
         (5, {"ablated": replace(ABLATED, removed=math.nan, base=0.001)}, "nothing for ablation to take away"),
-        (5, {"ablated": replace(ABLATED, n_null=19)}, "ablation stands beside 19 null vectors, at least 20 are asked"),
+        (
+            5,
+            {"ablated": replace(ABLATED, n_null=19)},
+            "ablation stands beside 19 null vectors of a kind, at least 20 are asked",
+        ),
         (5, {"exchanged": exchanged(False, "dormant pathway: more than the whole")}, "dormant pathway"),
         (8, {"exchanged": exchanged(True, "agree")}, ""),
         (6, {"instruments": (("svo", 0.03), ("pvq-21", 0.5))}, "p = 0.06 over 2 instruments"),

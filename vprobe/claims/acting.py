@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from vprobe.claims._level import Level
 from vprobe.types import Agreement, ClaimRow, DoseRow
 
@@ -57,8 +59,9 @@ def causal(
         if not doses:
             continue
         ends = {doses[0].strength: doses[0], doses[-1].strength: doses[-1]}
-        p = min(max(row.p for row in ends.values()) * len(values), 1.0)
-        arms = _outward([row for row in mine if row.arm == "shuffled" and row.strength in ends])
+        p = float(np.minimum(np.max([row.p for row in ends.values()]) * len(values), 1.0))  # NaN stays
+        nulls = [row for row in mine if row.arm == "shuffled" and row.strength in ends]
+        arms = [one for one in _outward(nulls) if math.isfinite(one)]
         moved = _outward(list(ends.values()))[0]
         both = min(ends) < 0 < max(ends)
         same = both and all(row.effect * row.strength > 0 for row in ends.values())

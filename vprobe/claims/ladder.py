@@ -18,7 +18,7 @@ SHARE = 0.5
 
 
 FEWEST_NULLS = 20
-"""Null vectors without which rung 6 has no 95th percentile to speak of."""
+"""Null vectors of each kind without which rung 6 has no 95th percentile to speak of."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _writes(one: Evidence, alpha: float) -> str:
             f"nothing for ablation to take away: ratings follow what is read by {row.base:.2f} points per SD of label"
         )
     if row.n_null < FEWEST_NULLS:
-        return f"ablation stands beside {row.n_null} null vectors, at least {FEWEST_NULLS} are asked"
+        return f"ablation stands beside {row.n_null} null vectors of a kind, at least {FEWEST_NULLS} are asked"
     if row.beyond:
         return one.exchanged.verdict if one.exchanged and not one.exchanged.agrees else ""
     gone = f"{row.removed:.0%} of what ratings owe to it ({row.low:.0%} to {row.high:.0%})"

@@ -118,7 +118,7 @@ __all__ = [
 
 DEMO_QUERIES = 104
 DEMO_STRENGTHS = (-0.03, -0.015, 0.0, 0.015, 0.03)
-ABLATED = {"steer_value": ("all",), "steer_positions": "response", "steer_limit": 8, "null_draws": 10}
+ABLATED = {"steer_value": ("all",), "steer_positions": "response", "steer_limit": 8, "null_draws": 20}
 ABLATED_UNDER = 8
 """Personas; with `ABLATED` what ablation looks at in a whole run. `vprobe steer ablate` looks at more."""
 

@@ -218,7 +218,7 @@ def _rows(
                 low=float(gone.low[v, v]), high=float(gone.high[v, v]), **reach, reach=most,
                 beyond=bool(gone.low[v, v] > most), others=float(gone.others[v, v]),
                 others_low=float(gone.others_low[v, v]), others_high=float(gone.others_high[v, v]),
-                mean_shift=float(shifts[v]), n_null=sum(map(len, beside.values())), n_conditions=n,
+                mean_shift=float(shifts[v]), n_null=min(len(beside[kind]) for kind in NULLS), n_conditions=n,
                 n_items=told.n_items, n_unscored=told.n_unscored,
             )
         )  # fmt: skip

@@ -44,7 +44,7 @@ def climb(folders: Sequence[Path], *, alpha: float = 0.05, method: str = "") -> 
     Args:
         folders: Runs; those that were not probed are left out.
         alpha: Level of rows that carry a p of their own.
-        method: Direction method whose probes are looked at; the first of each run when empty or not there.
+        method: Direction method looked at; where empty or not there, the one claims were decided for, else the first.
 
     Raises:
         StoreError: A folder is no run.
@@ -55,7 +55,7 @@ def climb(folders: Sequence[Path], *, alpha: float = 0.05, method: str = "") -> 
         methods = [row.method for row in rows if _read(row)]
         if not methods:
             continue
-        chosen = method if method in methods else methods[0]
+        chosen = method if method in methods else _decided(folder, methods)
         values = [v for v in dict.fromkeys(row.value for row in rows if _read(row)) if v in SCHWARTZ] or [
             v for v in dict.fromkeys(row.value for row in rows if _read(row))
         ]
@@ -96,14 +96,16 @@ def _evidence(
     alpha: float,
 ) -> Evidence:
     read = next((row for row in rows if _read(row) and (row.value, row.method) == (value, method)), None)
-    conditions = next((row for row in rows if row.level == "condition" and row.value == value), None)
+    conditions = next(
+        (r for r in rows if r.level == "condition" and r.value == value and _same(r.method, method)), None
+    )
     claimed = store.load_rows(folder, "claims", ClaimRow) if store.has(folder, "claims") else ()
     families = []
     for there, found in others:
         row = next((one for one in found if _read(one) and one.value == value), None)
         if row is not None and math.isfinite(row.p_family):
             families.append((_model(there).family, row.p_family <= alpha and row.estimate > 0))
-    mine = tuple(row for row in claimed if row.value in (value, "all"))
+    mine = tuple(row for row in claimed if row.value in (value, "all") and _same(row.method, method))
     untrained, control = (_beside(folder, name, value, method) for name in ("untrained", "control task"))
     return Evidence(
         value, read, conditions, mine, families=tuple(families),
@@ -112,6 +114,17 @@ def _evidence(
         ablated=_tried(folder, "ablations", AblationRow, value, method),
         exchanged=_tried(folder, "interchange", InterchangeRow, value, method),
     )  # fmt: skip
+
+
+def _decided(folder: Path, methods: Sequence[str]) -> str:
+    """Return the method that claims were decided for; the first of the run's where none were."""
+    rows = store.load_rows(folder, "claims", ClaimRow) if store.has(folder, "claims") else ()
+    return next((one for row in rows for one in methods if row.method and _same(row.method, one)), methods[0])
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether a row is of a method, or of none."""
+    return not one or one.replace("_", "-") == other.replace("_", "-")
 
 
 def _instruments(folder: Path, value: str) -> tuple[tuple[str, float], ...]:

@@ -34,7 +34,7 @@ class AblationRow:
         others_low: Lower end of the 95 % percentile interval, whole queries drawn.
         others_high: Upper end.
         mean_shift: Mean change of all ratings, rating points.
-        n_null: Null vectors.
+        n_null: Null vectors of the drawn kind with fewest.
         n_conditions: Personas.
         n_items: Items rated under each.
         n_unscored: Items without all labels or all ratings.
