@@ -138,6 +138,8 @@ def test_rows_in_another_order_are_the_same_and_rounding_is_none() -> None:
     far = _check.compare(made.assign(r=[0.1, np.nan, 0.35]), made)
     assert far.largest == pytest.approx(0.05) and "row 2" in far.where and "made again 0.3" in far.where
     assert _check.compare(made.assign(r=[0.1, 0.0, 0.3]), made).largest == math.inf
+    endless = _check.compare(made.assign(r=[0.1, np.inf, 0.3]), made)
+    assert endless.largest == math.inf and "stored inf, made again nan" in endless.where
     assert "column n: stored '3'" in _check.compare(made.assign(n=[1, 3, 2]), made).where
     assert "2 rows stored, 3 made again" in _check.compare(made.iloc[:2], made).where
     assert "columns r" in _check.compare(made.drop(columns="r"), made).where

@@ -131,6 +131,23 @@ def test_a_whole_text_that_another_goes_on_from_is_read_too(case: Case) -> None:
     assert error(case.engine.read(texts, case.sites, POSITIONS), want) <= 1e-5
 
 
+def test_no_forward_has_more_columns_than_the_context_though_long_and_short_beginnings_meet(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, some = case.engine.info.context, case.rows[1].ids
+    ids = (some * context)[:context]
+    long, short, ends = ids[: context - 45], ids[3:23], [(end, *ids[:49]) for end in (5, 6, 7)]
+    texts = [*(long + end[:45] for end in ends), *(short + end for end in ends)]
+    rows = [Tokens(str(i), one, len(one)) for i, one in enumerate(texts)]
+    want = np.concatenate([case.engine.read([one], case.sites, ["last_prompt"]) for one in rows], axis=1)
+    assert error(case.engine.read(rows, case.sites, ["last_prompt"]), want) <= 1e-5
+    seen: list[int] = []
+    mask = _tree._mask
+    monkeypatch.setattr(_tree, "_mask", lambda step: (seen.append(mask(step).shape[1]), mask(step))[1])
+    case.engine.read(rows, case.sites, ["last_prompt"])
+    assert max(seen) <= context
+
+
 def test_only_blocks_up_to_the_deepest_site_run(case: Case) -> None:
     ran: list[int] = []
     handles = [

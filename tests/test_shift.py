@@ -12,12 +12,13 @@ from vprobe import agreement, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._across import TABLES, across
+from vprobe.pipeline._check import check_run
 from vprobe.pipeline._conditions import SAID, conditions_of, over_conditions, square
 from vprobe.pipeline._ladder import _instruments
 from vprobe.pipeline._personas import settle
 from vprobe.pipeline._shift import _read
 from vprobe.pipeline._told import partial_slopes
-from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, ValidityRow
+from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, TransferRow, ValidityRow
 from vprobe.values import SCHWARTZ
 
 from tests.test_report import benchmark, info
@@ -118,6 +119,67 @@ def test_another_kind_of_behaviour_on_the_same_instrument_is_a_method_but_no_tra
     store.save_rows(folder, "conditions", [*conditions(0), *conditions(1, instrument=name)], ConditionRow)
     found = across([folder])
     assert f"rating {name}" in found.names and found.rows == ()
+
+
+def test_transfer_is_stored_with_the_run_it_is_read_in_and_goes_when_conditions_are_made_anew(tmp_path: Path) -> None:
+    rows = [*conditions(0), *conditions(2, instrument="portraits", follows=False)]
+    one = run_folder(tmp_path / "one", rows, model="A")
+    two = run_folder(tmp_path / "two", [*conditions(0), *conditions(1, instrument="portraits")], model="B")
+    across([one, two])
+    assert len(_instruments(one, "power")) == 1 and dict(_instruments(one, "power"))["portraits"] > 0.05
+    assert dict(_instruments(two, "power"))["portraits"] <= 0.05
+    store.save_info(one, replace(info(), model=None), "agree")
+    store.drop(one, ("agree", "across"))
+    assert not {"agree", "across"} & set(store.stages(one)) and not any(store.has(one, name) for name in TABLES)
+    settle(two, rows, RunConfig(claim_draws=39))
+    assert _instruments(two, "power") == () and not any(store.has(two, name) for name in TABLES)
+
+
+def test_no_benchmark_that_had_a_part_in_the_fit_is_a_transfer(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", [])
+    items = store.load_items(folder)
+    store.save_items(folder, replace(items, name="one+two"))
+    for asked in (f"one {SAID}", "two+three"):
+        store.save_rows(folder, "conditions", [*conditions(0), *conditions(1, instrument=asked)], ConditionRow)
+        assert across([folder]).rows == ()
+
+
+def test_what_kinds_of_conditions_differ_in_is_no_transfer_and_no_validity(tmp_path: Path) -> None:
+    rows = []
+    for seed, instrument in ((0, ""), (5, "portraits")):
+        for kind, more in (("persona", 0.0), ("prompt", 4.0)):
+            made = conditions(seed + int(more), n=24, kind=kind, instrument=instrument, follows=False)
+            rows += [replace(row, probe=row.probe + more, behavior=row.behavior + more) for row in made]
+    found = across([run_folder(tmp_path / "run", rows)])
+    assert found.methods is not None and len(found.rows) == 11
+    assert all(abs(row.estimate) < 0.5 and row.ceiling > 0.7 and "within 2 kinds" in row.note for row in found.rows)
+    assert min(row.p_family for row in found.rows[:-1]) > 0.05
+    behaviour = [row for row in found.methods.validity if row.first[:5] != row.second[:5]]
+    assert behaviour and max(abs(row.r) for row in behaviour) < 0.5
+
+
+def test_what_runs_show_together_is_checked_where_one_run_holds_all_of_it(tmp_path: Path) -> None:
+    rows = [*conditions(0, n=12), *conditions(1, n=12, instrument="portraits")]
+    one, two = (run_folder(tmp_path / name, rows, model=name) for name in ("one", "two"))
+    across([one])
+    assert {row.table for row in check_run(one) if row.verdict == "ok"} == set(TABLES)
+    store.save_rows(one, "conditions", conditions(0, n=12), ConditionRow)
+    assert {row.table for row in check_run(one) if row.verdict == "differs"} >= {"mtmm", "agreement_across"}
+    across([one, two])
+    notes = {row.table: row.note for row in check_run(two)}
+    assert notes["agreement_across"] == "made from several runs"
+
+
+def test_steering_on_another_instrument_is_corrected_over_the_values_tried_there(tmp_path: Path) -> None:
+    row = TransferRow(
+        "power", "partial", "resid_post.1", "all", 1.0, "residual norm", "portraits", "rating", "slope", "points", 1,
+        0.5, 0.2, 0.8, 0.02, -0.1, 0.1, 0.02, 40, True, 0.0, 40, 0, 1.0,
+    )  # fmt: skip
+    folder = run_folder(tmp_path / "run", [])
+    store.save_rows(folder, "transfer", [replace(row, value=value) for value in SCHWARTZ], TransferRow)
+    assert dict(_instruments(folder, "power")) == {"portraits, steered": pytest.approx(0.2)}
+    store.save_rows(folder, "transfer", [row], TransferRow)
+    assert dict(_instruments(folder, "power")) == {"portraits, steered": pytest.approx(0.02)}
 
 
 def test_models_are_told_by_what_is_read_under_conditions_they_share(tmp_path: Path) -> None:

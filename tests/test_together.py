@@ -177,7 +177,15 @@ def test_equal_prompts_and_prompts_that_go_on_from_others_keep_their_own_options
     for least in (1, 64):
         with torch.inference_mode(), Session(llama.engine._anatomy, (), texts=[r.prompt for r in rows]) as session:
             found = _together.choose(
-                llama.engine._model, llama.engine._anatomy, session, rows, 60, 400, _memory.Memory(), least=least
+                llama.engine._model,
+                llama.engine._anatomy,
+                session,
+                rows,
+                60,
+                400,
+                _memory.Memory(),
+                room=192,
+                least=least,
             )
         assert gap(found, whole(llama.bare, rows)) <= 1e-4
 

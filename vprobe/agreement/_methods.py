@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy import stats as scipy_stats
 
 from vprobe import stats
+from vprobe.agreement._design import Design
 from vprobe.errors import InputError
 from vprobe.types import MethodRow, PatternRow, TraitPairRow, ValidityRow
 from vprobe.values import SCHWARTZ, circle_distance
@@ -63,6 +64,7 @@ def methods(
     draws: int = 999,
     resamples: int = 500,
     seed: int,
+    kinds: Sequence[str] = (),
 ) -> Methods:
     """Set several ways of measuring several values side by side over the same units.
 
@@ -76,6 +78,7 @@ def methods(
         draws: Shuffles of the units.
         resamples: Draws of the bootstrap over units.
         seed: Seed of both.
+        kinds: Kind of each unit, compared and shuffled within kinds only; one kind when empty.
 
     Raises:
         InputError: Names and shape differ, fewer than two methods or two values, or fewer than five units.
@@ -89,7 +92,9 @@ def methods(
             f"{n} units, {k} methods and {t} values for {len(names)} and {len(values)} names",
             where="multitrait-multimethod matrix", expected=f"at least {NEEDED} units, 2 methods and 2 values",
         )  # fmt: skip
-    flat = x.reshape(n, k * t)
+    design = Design.of(n, kinds, ())
+    flat = design.centred(x.reshape(n, k * t))
+    x = flat.reshape(n, k, t)
     r, both = _correlations(flat), _both(flat)
     rel = np.array([[relation(a, b) for b in values] for a in values])
     places = tuple((name, value) for name in names for value in values)
@@ -102,7 +107,7 @@ def methods(
     validity = [
         row
         for a, b in itertools.combinations(range(k), 2)
-        for row in _validity(x[:, a], x[:, b], blocks, (a, b), rel, names, values, draws, rng)
+        for row in _validity(x[:, a], x[:, b], blocks, (a, b), rel, names, values, draws, rng, design)
     ]
     return Methods(cells, tuple(validity), _pairs(x, rel, values, resamples, rng), _patterns(blocks, names, draws, rng))
 
@@ -128,16 +133,14 @@ def _both(x: np.ndarray) -> np.ndarray:
 
 def _validity(
     first: np.ndarray, second: np.ndarray, blocks: np.ndarray, at: tuple[int, int], rel: np.ndarray,
-    names: Sequence[str], values: Sequence[str], draws: int, rng: np.random.Generator,
+    names: Sequence[str], values: Sequence[str], draws: int, rng: np.random.Generator, design: Design,
 ) -> list[ValidityRow]:  # fmt: skip
     """Return criteria 1 to 3 of two methods; chance shuffles the units of one of them, values together."""
     a, b = at
     between, t = blocks[a, b], len(values)
-    kinds = np.unique(np.isfinite(np.concatenate([first, second], axis=1)), axis=0, return_inverse=True)[1].reshape(-1)
+    known = np.isfinite(np.concatenate([first, second], axis=1))
     null = np.empty((draws, t))
-    for draw in range(draws):
-        order = np.empty(len(kinds), dtype=np.int64)
-        order[np.argsort(kinds, kind="stable")] = np.lexsort((rng.random(len(kinds)), kinds))
+    for draw, order in enumerate(design.orders(known, draws, rng)):
         null[draw] = np.diag(_correlations(np.concatenate([first, second[order]], axis=1))[:t, t:])
     observed = np.diag(between)
     p, family = stats.permutation_p(observed, null), stats.max_t_p(observed, null)

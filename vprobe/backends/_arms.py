@@ -105,7 +105,7 @@ def _forked(
     model: Any, anatomy: Anatomy, rows: Sequence[Answers], arms: Sequence[Arm], tree: bool, limits: Limits
 ) -> list[Chosen]:
     if limits.packed and not any(apart(arm) for arm in arms):
-        return choose_tree(model, anatomy, rows, arms, limits.packed, limits.vocab, limits.memory)
+        return choose_tree(model, anatomy, rows, arms, limits.packed, limits.vocab, limits.memory, room=limits.context)
     n, copies = len(rows), len(arms)
     prompts = pad([r.prompt.ids for r in rows], [r.prompt.prompt_length for r in rows], model.device, left=True)
     most = max(len(r.options) for r in rows)

@@ -34,6 +34,8 @@ def choose_arms(
     budget: int,
     vocab: int,
     memory: Memory,
+    *,
+    room: int,
 ) -> list[tuple[tuple[float, ...], ...]]:
     """Return per arm and row the log-probability of every option.
 
@@ -45,13 +47,14 @@ def choose_arms(
         budget: Most tokens in one forward, padding counted.
         vocab: Tokens in the vocabulary.
         memory: What is known of the device's memory.
+        room: Most columns of one forward: the model's context.
     """
     every = [one for arm in arms for one in arm if one.coefficient != 0]
     tree, early = _tree(rows, every, budget)
     most = max(min(64, budget), min(budget, _WIDE * budget // len(arms)))
-    before = tree.groups(early, budget)
-    after = tree.groups([i for i in tree.places if i not in set(early)], most)
-    after += tree.groups(tree.ends, most, tree.most(vocab, len(arms)))
+    before = tree.groups(early, budget, room)
+    after = tree.groups([i for i in tree.places if i not in set(early)], most, room)
+    after += tree.groups(tree.ends, most, room, tree.most(vocab, len(arms)))
     session = ForkSession(anatomy, arms=arms, texts=[row.prompt for row in rows])
     found: dict[int, list[tuple[float, ...]]] = {}
     with Session(anatomy) as plain:

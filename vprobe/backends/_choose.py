@@ -62,7 +62,9 @@ def choose(
     columns = max(len(r.prompt.ids) for r in rows) + max(longest, sizes(rows))
     fits = anatomy.forkable and columns <= limits.context
     if fits and limits.packed and not _together.apart(session.steering):
-        return _together.choose(model, anatomy, session, rows, limits.packed, limits.vocab, limits.memory)
+        return _together.choose(
+            model, anatomy, session, rows, limits.packed, limits.vocab, limits.memory, room=limits.context
+        )
     cost = max(len(r.options) for r in rows) * longest * limits.vocab
     step = max(1, _LARGEST // cost) if fits else 1
     way = _forked if anatomy.forkable else _whole
@@ -97,7 +99,7 @@ def unshared(model: Any, anatomy: Anatomy, vocab: int) -> str:
     ]
     with torch.inference_mode(), Session(anatomy, (), texts=[row.prompt for row in rows]) as session:
         try:
-            found = _together.choose(model, anatomy, session, rows, 48, vocab, Memory(), least=4)
+            found = _together.choose(model, anatomy, session, rows, 48, vocab, Memory(), room=48, least=4)
         except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):  # masks of another shape
             return PACKED
         return "" if close(found, _forked(model, session, rows, range(3)), model.dtype) else PACKED

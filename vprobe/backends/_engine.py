@@ -109,8 +109,8 @@ class Engine:
         device, memory = self._model.device, self._memory
         if steering or self.unshared or len(rows) == 1:
             return _alone.read(self._anatomy, rows, sites, positions, steering, device=device, memory=memory)
-        budget = self._tree_tokens
-        return _tree.read(self._anatomy, rows, sites, positions, device=device, budget=budget, memory=memory)
+        bounds = {"budget": self._tree_tokens, "room": self.info.context}
+        return _tree.read(self._anatomy, rows, sites, positions, device=device, memory=memory, **bounds)
 
     def residual_norms(self, rows: Sequence[Tokens], sites: Sequence[Site]) -> Float[np.ndarray, " site"]:
         """Return the median L2 norm of the tokens' activations at each site, the unit of steering strength.

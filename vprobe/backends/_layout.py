@@ -39,7 +39,12 @@ def padded(segments: Sequence[Segment], group: Sequence[int]) -> int:
 
 
 def forwards(
-    segments: Sequence[Segment], some: Sequence[int], budget: int, *, extra: Sequence[int] | None = None
+    segments: Sequence[Segment],
+    some: Sequence[int],
+    budget: int,
+    *,
+    room: int,
+    extra: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Divide segments into forwards, parents first, within a budget of new tokens and of gathered ones.
 
@@ -47,6 +52,7 @@ def forwards(
         segments: All segments.
         some: Indices of those to divide.
         budget: Most new tokens in a forward, padding counted; a longer segment makes a forward of its own.
+        room: Most columns of a forward, padding counted: some models count it in their context.
         extra: Per segment how many new tokens come beside its own; none when None.
     """
     parents = {segment.parent for segment in segments}
@@ -62,7 +68,8 @@ def forwards(
         most = max(1, min(batching.MAX_ROWS, _WIDE * budget // longest))
         group: list[int] = []
         for i in mine:
-            if group and _full([length[j] for j in group], budget, most):
+            wide = length[group[0]] + max(segments[j].start for j in (*group, i)) if group else 0
+            if group and (wide > room or _full([length[j] for j in group], budget, most)):
                 out.append(group)
                 group = []
             group.append(i)

@@ -75,16 +75,17 @@ class Tree:
         """Return how many prompts may end in one forward, for the logits' sake."""
         return max(1, _LARGEST // (copies * vocab * (1 + max(len(one.ids) for one in self.options))))
 
-    def groups(self, some: Sequence[int], budget: int, most: int = batching.MAX_ROWS) -> list[list[int]]:
+    def groups(self, some: Sequence[int], budget: int, room: int, most: int = batching.MAX_ROWS) -> list[list[int]]:
         """Divide some segments into forwards, parents first.
 
         Args:
             some: The segments.
             budget: Most tokens in one, padding counted.
+            room: Most columns of one.
             most: Most rows in one.
         """
         extra = [len(tree.ids) if (tree := self.below(i)) else 0 for i in range(len(self.segments))]
-        found = forwards(self.segments, some, budget, extra=extra)
+        found = forwards(self.segments, some, budget, room=room, extra=extra)
         return [group[i : i + most] for group in found for i in range(0, len(group), most)]
 
 
@@ -97,6 +98,7 @@ def choose(
     vocab: int,
     memory: Memory,
     *,
+    room: int,
     least: int = batching.LEAST,
 ) -> tuple[tuple[float, ...], ...]:
     """Return per row the log-probability of every option.
@@ -109,10 +111,11 @@ def choose(
         budget: Most tokens in one forward, padding counted.
         vocab: Tokens in the vocabulary.
         memory: What is known of the device's memory.
+        room: Most columns of one forward: the model's context.
         least: Fewest tokens a shared run must save to be computed apart.
     """
     tree = _tree(rows, changes(session.steering, session.texts), budget, least)
-    groups = [*tree.groups(list(tree.places), budget), *tree.groups(tree.ends, budget, tree.most(vocab))]
+    groups = [*tree.groups(list(tree.places), budget, room), *tree.groups(tree.ends, budget, room, tree.most(vocab))]
     pool = Pool(tree.free + max(map(tree.size, groups)))
     found: dict[int, tuple[float, ...]] = {}
 

@@ -61,6 +61,7 @@ def read(
     *,
     device: torch.device,
     budget: int,
+    room: int,
     memory: Memory,
     least: int = batching.LEAST,
 ) -> Float[np.ndarray, "position sample site d_model"]:
@@ -73,12 +74,13 @@ def read(
         positions: What to average over.
         device: Where the model is.
         budget: Most tokens in one forward, padding counted.
+        room: Most columns of one forward: the model's context.
         memory: What is known of the device's memory.
         least: Fewest tokens a shared run must save to be computed apart.
     """
     segments = batching.tree([row.ids for row in rows], least=least)
     places, size = inner(segments), pooled(segments)
-    groups = forwards(segments, range(len(segments)), budget)
+    groups = forwards(segments, range(len(segments)), budget, room=room)
     pool = Pool(size + max(padded(segments, group) for group in groups))
     found: dict[Site, Tensor] = {}
     now: list[_Step] = []
@@ -122,7 +124,17 @@ def unshared(model: Any, anatomy: Anatomy) -> str:
     sites = [Site(len(anatomy.blocks) - 1)]
     try:
         x, y = (
-            read(anatomy, rows, sites, ["last_prompt"], device=model.device, budget=64, memory=Memory(), least=least)
+            read(
+                anatomy,
+                rows,
+                sites,
+                ["last_prompt"],
+                device=model.device,
+                budget=64,
+                room=64,
+                memory=Memory(),
+                least=least,
+            )
             for least in (1, 10_000)
         )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):

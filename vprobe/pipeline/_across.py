@@ -13,8 +13,20 @@ from jaxtyping import Float
 
 from vprobe import agreement, stats, store
 from vprobe.agreement import Methods
-from vprobe.pipeline._conditions import SAID, STEERED, Square, square
-from vprobe.types import Agreement, ConditionRow, MethodRow, PatternRow, ProfileRow, ScaleRow, TraitPairRow, ValidityRow
+from vprobe.config import RunConfig
+from vprobe.pipeline._common import info
+from vprobe.pipeline._conditions import SAID, STEERED, Square, ceilings, square
+from vprobe.types import (
+    Agreement,
+    ConditionRow,
+    MethodRow,
+    PatternRow,
+    ProfileRow,
+    RunInfo,
+    ScaleRow,
+    TraitPairRow,
+    ValidityRow,
+)
 from vprobe.values import SCHWARTZ
 
 TRANSFER = "transfer"
@@ -53,6 +65,7 @@ class _Side:
     fitted_on: str
     table: Square
     x: Float[np.ndarray, "condition value"]
+    halves: Float[np.ndarray, "2 condition value"]
 
 
 def across(folders: Sequence[Path], *, seed: int = 0) -> Across:
@@ -67,15 +80,20 @@ def across(folders: Sequence[Path], *, seed: int = 0) -> Across:
     """
     sides = [side for folder in folders for side in _sides(folder, folders)]
     found, names, n, why = _methods(sides, seed)
-    rows = (*_transfers(sides, seed), *_instruments(folders, seed), *_models(folders, seed), *_states(sides, seed))
-    for folder in folders:
-        _save(folder, found, rows)
-    return Across(found, names, n, tuple(rows), why)
+    moved = {one: _transfers([side for side in sides if side.run == one], sides, seed) for one in folders}
+    rows = (*_instruments(folders, seed), *_models(folders, seed), *_states(sides, seed))
+    made = info("across", RunConfig(seed=seed), more=(("runs", len(folders)),))
+    for folder, mine in moved.items():
+        _save(folder, found, (*mine, *rows), made)
+    return Across(found, names, n, (*itertools.chain(*moved.values()), *rows), why)
 
 
-def _save(folder: Path, found: Methods | None, rows: Sequence[Agreement]) -> None:
-    for name in TABLES:
-        (folder / f"{name}.parquet").unlink(missing_ok=True)
+def _save(folder: Path, found: Methods | None, rows: Sequence[Agreement], made: RunInfo) -> None:
+    """Store what is said of one run: of transfer rows only those whose probe is its own."""
+    kept = (*(TABLES[:-1] if found else ()), *(TABLES[-1:] if rows else ()))
+    if not kept:
+        store.drop(folder, ("across",))
+        return
     if found:
         store.save_rows(folder, "mtmm", found.cells, MethodRow)
         store.save_rows(folder, "validity", found.validity, ValidityRow)
@@ -83,6 +101,10 @@ def _save(folder: Path, found: Methods | None, rows: Sequence[Agreement]) -> Non
         store.save_rows(folder, "patterns", found.patterns, PatternRow)
     if rows:
         store.save_rows(folder, "agreement_across", rows, Agreement)
+    for name in TABLES:
+        if name not in kept:
+            (folder / f"{name}.parquet").unlink(missing_ok=True)
+    store.save_info(folder, made, "across")
 
 
 def _sides(folder: Path, folders: Sequence[Path]) -> list[_Side]:
@@ -96,8 +118,9 @@ def _sides(folder: Path, folders: Sequence[Path]) -> list[_Side]:
     for instrument in dict.fromkeys(row.instrument for row in rows):
         table = square([row for row in rows if row.instrument == instrument])
         asked = instrument or own
-        for kind, x in (("probe", table.probe), ("rating", table.behavior)):
-            out.append(_Side(f"{prefix}{kind} {asked}", folder, kind, asked, own, table, x))
+        probe, rating = (table.probe, table.probe_halves), (table.behavior, table.behavior_halves)
+        for kind, (x, halves) in (("probe", probe), ("rating", rating)):
+            out.append(_Side(f"{prefix}{kind} {asked}", folder, kind, asked, own, table, x, halves))
     return out
 
 
@@ -122,37 +145,53 @@ def _methods(sides: Sequence[_Side], seed: int) -> tuple[Methods | None, tuple[s
             len(names),
             f"{len(names)} conditions and {len(wanted)} values are in all of them; 5 and 2 needed",
         )
-    x = np.stack([_picked(side, names, wanted) for side in sides], axis=1)
+    x = np.stack([_picked(side, side.x, names, wanted) for side in sides], axis=1)
     kept = [i for i in range(len(sides)) if np.isfinite(x[:, i]).any()]
     if len(kept) < 2:
         return None, (), len(names), "fewer than two ways of measuring have numbers"
     told = tuple(sides[i].name for i in kept)
-    return agreement.methods(x[:, kept], names=told, values=wanted, draws=DRAWS, seed=seed), told, len(names), ""
+    kinds = _named(sides[0], sides[0].table.kinds, names)
+    made = agreement.methods(x[:, kept], names=told, values=wanted, draws=DRAWS, seed=seed, kinds=kinds)
+    return made, told, len(names), ""
 
 
-def _picked(side: _Side, names: Sequence[str], values: Sequence[str]) -> np.ndarray:
+def _named(side: _Side, of: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return what `of` says of some of a side's conditions, such as their kinds."""
+    return [of[side.table.names.index(name)] for name in names]
+
+
+def _picked(side: _Side, x: np.ndarray, names: Sequence[str], values: Sequence[str]) -> np.ndarray:
+    """Return the part of a side's numbers, conditions and values its last axes, that is of some of both."""
     rows = [side.table.names.index(name) for name in names]
     columns = [side.table.values.index(value) for value in values]
-    return side.x[np.ix_(rows, columns)]
+    return x[..., rows, :][..., columns]
 
 
-def _transfers(sides: Sequence[_Side], seed: int) -> list[Agreement]:
+def _fitted(one: _Side, other: _Side) -> bool:
+    """Tell whether any benchmark of another side had a part in the fit; several are joined with +."""
+    return bool(set(other.asked.removesuffix(f" {SAID}").split("+")) & set(one.fitted_on.split("+")))
+
+
+def _transfers(mine: Sequence[_Side], sides: Sequence[_Side], seed: int) -> list[Agreement]:
     """Set what is read on a run's own items beside what its model does on an instrument that had no part in the fit."""
     out: list[Agreement] = []
-    for one in (side for side in sides if side.kind == "probe" and side.asked == side.fitted_on):
+    for one in (side for side in mine if side.kind == "probe" and side.asked == side.fitted_on):
         for other in (side for side in sides if side.kind == "rating"):
-            if _model(one.run) != _model(other.run) or other.asked.removesuffix(f" {SAID}") == one.fitted_on:
+            if _model(one.run) != _model(other.run) or _fitted(one, other):
                 continue
             names = [name for name in one.table.names if name in other.table.names]
             values = [value for value in one.table.values if value in other.table.values]
             if len(names) < agreement.NEEDED_CONDITIONS or not values:
                 continue
-            x, y = _picked(one, names, values), _picked(other, names, values)
+            x, y = (_picked(side, side.x, names, values) for side in (one, other))
+            kinds, clusters = (_named(one, of, names) for of in (one.table.kinds, one.table.clusters))
+            halves = [_picked(side, side.halves, names, values) for side in (one, other)]
             if not np.isfinite(y).any():
                 continue
             out += agreement.conditions(
                 x, y, values=values, site=one.table.site, method="", draws=DRAWS, seed=seed, level=TRANSFER,
-                comparison=f"probe {one.fitted_on}~rating {other.asked}",
+                comparison=f"probe {one.fitted_on}~rating {other.asked}", kinds=kinds, clusters=clusters,
+                ceilings=ceilings(*halves, kinds),
             )  # fmt: skip
     return out
 
@@ -210,7 +249,7 @@ def _states(sides: Sequence[_Side], seed: int) -> list[Agreement]:
         values = [value for value in tables[0].values if all(value in table.values for table in tables)]
         if names and values:
             x, y = (
-                np.stack([_picked(one[kind], names, values).mean(axis=0) for one in several])
+                np.stack([_picked(one[kind], one[kind].x, names, values).mean(axis=0) for one in several])
                 for kind in ("probe", "rating")
             )
             out += _over_models(x, y, values, f"probe~rating {asked}, {len(names)} conditions told to all", seed)

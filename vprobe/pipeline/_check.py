@@ -17,6 +17,7 @@ from vprobe import generation, store
 from vprobe.config import RunConfig
 from vprobe.errors import DataError, StoreError, VprobeError
 from vprobe.pipeline import _audited, _nulls, _prompted
+from vprobe.pipeline._across import TABLES, across
 from vprobe.pipeline._agree import agree
 from vprobe.pipeline._claims import as_claimed, claims
 from vprobe.pipeline._common import Tell, load_benchmarks, quiet
@@ -143,6 +144,14 @@ def _personas(copy: Path, folder: Path, data: str) -> None:
     renew(copy, RunConfig().changed(dict(store.load_info(folder, "personas").config)))
 
 
+def _across(copy: Path, folder: Path, data: str) -> None:
+    """Set the ways one run measures side by side again; with several runs the others would be needed."""
+    made = store.load_info(folder, "across")
+    if dict(made.config)["runs"] != 1:
+        raise _Left("made from several runs", do="run vprobe agree on all of them again")
+    across([copy], seed=made.seed)
+
+
 def _steer(copy: Path, folder: Path, data: str) -> None:
     """Sum a sweep up again; its doses are the model's."""
     if store.has(folder, "nulls"):
@@ -183,6 +192,7 @@ STEPS = (
     _Step("probe", ("directions", "scores", "picks", "map", "agreement"), _probe),
     _Step("agree", ("profile", "agreement", "agreement_detail"), _agree),
     _Step("personas", ("agreement", "agreement_detail"), _personas),
+    _Step("across", TABLES, _across),
     _Step("steer", ("nulls", "prompted"), _steer),
     _Step("audit", ("audits",), _audit),
     _Step("claims", ("claims",), _claims),
@@ -251,7 +261,7 @@ def _worst(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
     """Return the row where two columns differ most and by how much; 0 where they are the same but for rounding."""
     if not len(a):
         return 0, 0.0
-    one_side = np.isfinite(a) != np.isfinite(b)
+    one_side = (np.isfinite(a) != np.isfinite(b)) | (np.isnan(a) != np.isnan(b))
     with np.errstate(invalid="ignore"):
         gap = np.where(one_side, np.inf, np.nan_to_num(np.abs(a - b)))
         size = np.nan_to_num(np.maximum(np.abs(a), np.abs(b)))

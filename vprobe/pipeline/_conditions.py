@@ -73,14 +73,26 @@ def conditions_of(rows: Sequence[ConditionRow], *, draws: int, seed: int, method
         method: Direction method.
     """
     table = square(rows)
-    halves = [agreement.halves(pair[0], pair[1], table.kinds) for pair in (table.probe_halves, table.behavior_halves)]
-    product = halves[0] * halves[1]
-    tops = np.where((halves[0] > 0) & (halves[1] > 0), np.sqrt(np.abs(product)), np.nan)
     return agreement.conditions(
         table.probe, table.behavior, values=table.values, site=table.site, method=method, draws=draws, seed=seed,
-        kinds=table.kinds, clusters=table.clusters, ceilings=[min(float(one), 1.0) for one in tops],
-        comparison=named(rows[0]),
+        kinds=table.kinds, clusters=table.clusters, comparison=named(rows[0]),
+        ceilings=ceilings(table.probe_halves, table.behavior_halves, table.kinds),
     )  # fmt: skip
+
+
+def ceilings(
+    first: Float[np.ndarray, "2 condition value"], second: Float[np.ndarray, "2 condition value"], kinds: Sequence[str]
+) -> list[float]:
+    """Return the highest expected r of each value from both sides' halves; NaN where a side has no reliability.
+
+    Args:
+        first: One side on either half of the queries.
+        second: The other side.
+        kinds: Kind of each condition.
+    """
+    found = [agreement.halves(pair[0], pair[1], kinds) for pair in (first, second)]
+    tops = np.where((found[0] > 0) & (found[1] > 0), np.sqrt(np.abs(found[0] * found[1])), np.nan)
+    return [min(float(one), 1.0) for one in tops]
 
 
 @dataclass(frozen=True)

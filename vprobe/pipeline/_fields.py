@@ -14,6 +14,7 @@ FIELDS = (
     ("final", ("final", "hold_out", "seed")),
     ("borrow", ("method", "values")),
     ("agree", ("draws", "seed")),
+    ("across", ("seed",)),
     (
         "steer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",

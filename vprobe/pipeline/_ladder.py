@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from statsmodels.stats.multitest import multipletests
+
 from vprobe import store
 from vprobe.claims import Climb, Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
@@ -136,8 +138,19 @@ def _instruments(folder: Path, value: str) -> tuple[tuple[str, float], ...]:
     mine = [row for row in rows if row.level == TRANSFER and row.value == value and math.isfinite(row.p_family)]
     read = tuple((row.comparison.rpartition("rating ")[2], row.p_family) for row in mine)
     moved = store.load_rows(folder, "transfer", TransferRow) if store.has(folder, "transfer") else ()
-    steered = [row for row in moved if row.value == value and row.predicted and row.kind]
-    return (*read, *((f"{row.instrument}, steered", row.p if row.shown else 1.0) for row in steered))
+    steered = [(row, p) for row, p in _corrected(moved) if row.value == value]
+    return (*read, *((f"{row.instrument}, steered", p if row.shown else 1.0) for row, p in steered))
+
+
+def _corrected(rows: Sequence[TransferRow]) -> list[tuple[TransferRow, float]]:
+    """Return rows that hold a prediction, each with its p after Holm's correction over all of its instrument."""
+    out: list[tuple[TransferRow, float]] = []
+    asked = [row for row in rows if row.predicted and row.kind]
+    for key in dict.fromkeys((row.instrument, row.method) for row in asked):
+        mine = [row for row in asked if (row.instrument, row.method) == key]
+        p = multipletests([row.p if math.isfinite(row.p) else 1.0 for row in mine], method="holm")[1]
+        out += zip(mine, map(float, p), strict=True)
+    return out
 
 
 def _tried(folder: Path, name: str, record: type[Row], value: str, method: str) -> Row | None:

@@ -104,13 +104,14 @@ def _agreement(rows: Sequence[ConditionRow], config: RunConfig) -> tuple[Agreeme
 
 
 def settle(folder: Path, rows: Sequence[ConditionRow], config: RunConfig) -> tuple[Agreement, ...]:
-    """Store agreement over conditions anew, what claims rest on and what else is said of it.
+    """Store agreement over conditions anew, what claims rest on and what else is said of it; `across` starts anew.
 
     Args:
         folder: A run.
         rows: All its conditions.
         config: Method, draws and seed.
     """
+    store.drop(folder, ("across",))
     made = _agreement(rows, config)
     save_agreement(folder, list(made), keep=lambda row: row.level != "condition")
     old = store.load_rows(folder, TABLE, Agreement) if store.has(folder, TABLE) else ()

@@ -60,6 +60,7 @@ __all__ = [
 OF_STAGE = (
     ("probe", ("directions", "scores", "picks", "search", "baselines", "map", "agreement")),
     ("agree", ("profile", "agreement_detail")),
+    ("across", ("mtmm", "validity", "trait_pairs", "patterns", "agreement_across")),
     ("matrix", ("dose_response", "effects", "specificity")),
     ("solve", ("solved",)),
     ("eval", ("eval",)),

@@ -248,7 +248,7 @@ def forget(folder: Path, of: Sequence[str]) -> None:
         of: Names of stages.
     """
     content = read_or_new(folder)
-    if any(content["stages"].pop(stage, None) is not None for stage in list(of)):
+    if [stage for stage in of if content["stages"].pop(stage, None) is not None]:
         write(folder, content)
 
 
