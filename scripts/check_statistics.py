@@ -99,7 +99,8 @@ def judge(part: Part, quick: bool, alone: bool) -> list[Row]:
         made = [(f"{NOT_RUN}: {error}", False)] * len(part.rows)
     except Exception as error:
         made = [(f"{type(error).__name__}: {error}", False)] * len(part.rows)
-    rows = [Row(*row, value, bool(ok)) for row, (value, ok) in zip(part.rows, made, strict=True)]
+    few = " (quick: few repetitions, judged by limits as wide as their noise asks)" if quick else ""
+    rows = [Row(*row, value + few, bool(ok)) for row, (value, ok) in zip(part.rows, made, strict=True)]
     for row in rows:
         print(f"{'ok ' if row.ok else 'NOT'} {row.name}: {row.value}  [{row.target}]", flush=True)
     used = f", {cpu_seconds() - before:.0f} s of CPU" if alone else ""  # else the other core's work is in it

@@ -93,7 +93,7 @@ def matrix(folder: Path, chosen: Sequence[tuple[str, str]]) -> Matrix:
         for name in ("won_apart", "of_apart", "won_adjacent", "of_adjacent", "won_inside", "of_inside",
                      "won_inside_adjacent", "of_inside_adjacent")
     )  # fmt: skip
-    far = [row.htmt for row in found.pairs if row.relation in ("middle", "opposite")]
+    far = [abs(row.htmt) for row in found.pairs if row.relation in ("middle", "opposite")]
     known = [one for one in far if np.isfinite(one)]
     return Matrix(
         len(names), told, len(strong), len(sure), float(np.nanmin([row.r for row in found.validity] or [np.nan])),

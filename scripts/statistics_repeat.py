@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from vprobe import config as configs
 from vprobe import organism
 from vprobe.config import RunConfig
+from vprobe.store import load_rows
+from vprobe.types import Agreement
 
 from statistics_official import vprobe
 
@@ -58,10 +63,27 @@ def repeated(quick: bool) -> tuple[str, bool]:
         f"{kinds['.parquet']}, arrays {kinds['.safetensors']}, pages {kinds['.html']})"
         + (f", DIFFERENT: {', '.join(differ[:4])}" if differ else "")
         + f"; claims, agree and report {'all tell' if not silent else 'NOT ' + ', '.join(silent) + ' tell'} rung "
-        f"(highest {best}), configurations tried ({tried:,}) and seeds ({', '.join(map(str, sorted(seeds)))}); not "
-        "judged here: |delta r| across devices, which needs a second device"
+        f"(highest {best}), configurations tried ({tried:,}) and seeds ({', '.join(map(str, sorted(seeds)))})"
     )
     return text, not differ and not silent and kinds[".parquet"] > 10 and tried > 0 and len(plain["ladder"]) == 10
+
+
+def across(quick: bool) -> tuple[str, bool]:
+    """Run one study on the CPU and on a GPU, and compare every correlation it reports."""
+    if not torch.cuda.is_available():
+        return "not run: no second device here", False
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        for device in ("cpu", "cuda"):
+            configs.write(replace(study(quick), device=device), work / f"{device}.toml")
+            vprobe(work, "run", work / f"{device}.toml", "--out", work / device)
+        one, two = (load_rows(work / device, "agreement", Agreement) for device in ("cpu", "cuda"))
+    same = [(a.level, a.comparison, a.value, a.method, a.site) for a in one] == [
+        (b.level, b.comparison, b.value, b.method, b.site) for b in two
+    ]
+    gaps = [abs(a.estimate - b.estimate) for a, b in zip(one, two, strict=False) if np.isfinite(a.estimate)]
+    text = f"largest |delta r| {max(gaps, default=np.nan):.1e} over {len(gaps)} rows, {torch.cuda.get_device_name()}"
+    return text + ("" if same else "; NOT the same rows"), same and bool(gaps) and max(gaps) <= 0.005
 
 
 def says(text: str) -> bool:
@@ -74,4 +96,7 @@ CHECKS = (
     ("criterion 26: ladder, tried, seeds, repeat",
      "Claim ladder rung + number of configurations tried + seeds; bitwise repeat on CPU, |delta r|<=.005 across "
      "devices.", repeated),
+    ("criterion 26: across devices",
+     "Claim ladder rung + number of configurations tried + seeds; bitwise repeat on CPU, |delta r|<=.005 across "
+     "devices.", across),
 )  # fmt: skip
