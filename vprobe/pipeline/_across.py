@@ -191,7 +191,7 @@ def _transfers(mine: Sequence[_Side], sides: Sequence[_Side], seed: int) -> list
             out += agreement.conditions(
                 x, y, values=values, site=one.table.site, method="", draws=DRAWS, seed=seed, level=TRANSFER,
                 comparison=f"probe {one.fitted_on}~rating {other.asked}", kinds=kinds, clusters=clusters,
-                ceilings=ceilings(*halves, kinds),
+                ceilings=ceilings(halves[0], halves[1], kinds),
             )  # fmt: skip
     return out
 

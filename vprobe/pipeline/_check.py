@@ -150,6 +150,9 @@ def _across(copy: Path, folder: Path, data: str) -> None:
     if dict(made.config)["runs"] != 1:
         raise _Left("made from several runs", do="run vprobe agree on all of them again")
     across([copy], seed=made.seed)
+    none = [name for name in TABLES if store.has(folder, name) and not store.has(copy, name)]
+    if none:
+        raise StoreError(f"the stored conditions make no {', '.join(none)}", where=str(folder))
 
 
 def _steer(copy: Path, folder: Path, data: str) -> None:

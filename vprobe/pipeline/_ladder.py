@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from vprobe import store
@@ -148,8 +149,8 @@ def _corrected(rows: Sequence[TransferRow]) -> list[tuple[TransferRow, float]]:
     asked = [row for row in rows if row.predicted and row.kind]
     for key in dict.fromkeys((row.instrument, row.method) for row in asked):
         mine = [row for row in asked if (row.instrument, row.method) == key]
-        p = multipletests([row.p if math.isfinite(row.p) else 1.0 for row in mine], method="holm")[1]
-        out += zip(mine, map(float, p), strict=True)
+        p = np.asarray(multipletests([row.p if math.isfinite(row.p) else 1.0 for row in mine], method="holm")[1])
+        out += [(row, float(one)) for row, one in zip(mine, p, strict=True)]
     return out
 
 
