@@ -65,6 +65,29 @@ def test_nothing_in_common_is_no_number():
     assert all(math.isnan(row.estimate) and math.isnan(row.p) and row.n_scored == 0 for row in rows)
 
 
+def test_responses_to_one_query_are_no_trend_of_their_own():
+    small = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        query = rng.standard_normal((20, 2))[np.repeat(np.arange(20), 10)]
+        first, second = (query + 0.3 * rng.standard_normal((200, 2))).T
+        groups = np.repeat(np.arange(20), 10)
+        note = agreement.forms(first, second, groups, comparison="a~b", draws=1, seed=0, resamples=5)[2].note
+        small += float(note.rpartition("(p = ")[2].partition(")")[0]) <= 0.05
+    assert small <= 6
+
+
+def test_halves_that_repeat_exactly_are_measurable():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 1))
+    y = 0.5 * x + rng.standard_normal((40, 1))
+    halves = (np.stack([x, x]), np.stack([y, y]))
+    row = agreement.over_ceiling(
+        x, y, *halves, values=("power",), site="", method="", comparison="", seed=0, resamples=99
+    )[0]  # fmt: skip
+    assert row.estimate == pytest.approx(np.corrcoef(x[:, 0], y[:, 0])[0, 1]) and row.low < row.estimate < row.high
+
+
 # Cells of conditions x values.
 
 
@@ -222,3 +245,10 @@ def test_the_corrected_index_has_an_interval_and_needs_all_ten_values():
     labels[:, 3] = np.nan
     none = claims.correspondence(Reading(x, labels, groups, (), SCHWARTZ, "m", "s"), claims.Level(0.05, 39, 0))
     assert math.isnan(none.estimate) and math.isnan(none.p) and "all ten" in none.note
+    labels[:, 3] = 0.3
+    flat = claims.correspondence(Reading(x, labels, groups, (), SCHWARTZ, "m", "s"), claims.Level(0.05, 39, 0))
+    assert (
+        math.isnan(flat.estimate)
+        and math.isnan(flat.p)
+        and flat.note.endswith(f"never vary within a query: {SCHWARTZ[3]}")
+    )

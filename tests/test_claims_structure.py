@@ -1,6 +1,7 @@
 """Claims about structure: values told apart, as many dimensions as values, a circle that is not the labels' own."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -131,6 +132,21 @@ def test_fewer_values_than_ten_are_claimed_under_another_name():
     read = world(4, true=np.eye(3), d=16)
     row = claims.dimensions(read, STERN)
     assert row.made and row.claim == "dimensions" and row.estimate == 3
+
+
+def test_a_value_without_labels_or_whose_labels_never_vary_refuses_what_needs_them_all():
+    read = world(4, d=16)
+    for number, claim, words in (
+        (np.nan, lambda one: claims.dimensions(one, QUICK), "no item has labels of all values"),
+        (np.nan, lambda one: claims.circle(one, QUICK, reliability=known(0.6)), "no item has labels of all values"),
+        (0.3, lambda one: claims.circle(one, QUICK, reliability=known(0.6)), f"within a query: {SCHWARTZ[3]}"),
+    ):
+        y = read.y.copy()
+        y[:, 3] = number
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            row = claim(dataclasses.replace(read, y=y))
+        assert not row.made and np.isnan(row.estimate) and np.isnan(row.p) and row.reason.endswith(words)
 
 
 # Circle.

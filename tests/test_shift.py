@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from vprobe import agreement, store
 from vprobe.config import RunConfig
-from vprobe.errors import InputError
+from vprobe.errors import InputError, RefusedError
+from vprobe.pipeline import _shift
 from vprobe.pipeline._across import TABLES, across
 from vprobe.pipeline._check import check_run
 from vprobe.pipeline._conditions import SAID, conditions_of, over_conditions, square
 from vprobe.pipeline._ladder import _instruments
 from vprobe.pipeline._personas import settle
-from vprobe.pipeline._shift import _read
+from vprobe.pipeline._shift import _read, shift
 from vprobe.pipeline._told import partial_slopes
 from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, TransferRow, ValidityRow
 from vprobe.values import SCHWARTZ
@@ -257,3 +259,33 @@ def test_slopes_of_items_keyed_to_one_value_each_are_deviations_from_their_mean(
     labels, slopes = np.eye(10)[key], np.linspace(-1, 1, 10)
     found = partial_slopes(labels, labels @ slopes + 3.0, groups)
     np.testing.assert_allclose(found, slopes - slopes.mean(), atol=1e-9)
+
+
+def test_conditions_read_or_asked_otherwise_are_not_put_beside_those_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, path = conditions(0, n=4), tmp_path / "told.json"
+    folder = run_folder(tmp_path / "run", kept)
+    known = SimpleNamespace(keyed=SimpleNamespace(values=SCHWARTZ))
+    for name, made in (("study", known), ("as_probed", None), ("load_benchmarks", ()), ("fitted", (None,))):
+        monkeypatch.setattr(_shift, name, lambda *_, made=made: made)
+    monkeypatch.setattr(_shift, "load_backend", lambda _: SimpleNamespace(device="cpu"))
+    config = RunConfig(personas=0)
+    path.write_text('{"calm": "You are calm."}', encoding="utf-8")
+    for change in ({"site": "resid_post.9"}, {"method": "ridge"}, {"n_items": 12}):
+        new = [replace(row, condition="calm", kind="prompt", **change) for row in kept[:10]]
+        monkeypatch.setattr(_shift, "_rows", lambda *_, new=new: (new, ()))
+        with pytest.raises(RefusedError, match=r"calm with .* beside conditions with"):
+            shift(folder, config, texts=path)
+        with pytest.raises(RefusedError, match="one method, site and set of items"):
+            square([*kept, *new])
+        assert len(square([replace(row, instrument="portraits") for row in new]).names) == 1
+        assert len(over_conditions([*kept, *(replace(row, instrument="portraits") for row in new)], config)) > 0
+    assert store.load_rows(folder, "conditions", ConditionRow) == tuple(kept), "nothing is stored"
+    path.write_text('{"persona1": "You are calm."}', encoding="utf-8")
+    with pytest.raises(InputError, match="'persona1' names a stored condition of kind persona, too"):
+        shift(folder, config, texts=path)
+    monkeypatch.setattr(_shift, "speakers", lambda _: (_shift.Told("calm", "You are calm."),))
+    path.write_text('{"calm": "You are bold."}', encoding="utf-8")
+    with pytest.raises(InputError, match="'calm' names another condition, too"):
+        shift(folder, config.changed({"personas": 4}), texts=path)

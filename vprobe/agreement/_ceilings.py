@@ -98,8 +98,9 @@ def _one(value: str, parts: np.ndarray, known: np.ndarray, seed: int, resamples:
     r, first, second = (float(one) for one in _three(used.sum(axis=0)))
     for name, which, rel in (("what is read", 1, first), ("behaviour", 2, second)):
         ends = stats.interval(used, lambda t, which=which: _three(t)[..., which], seed=seed, resamples=resamples)
-        if not (rel >= stats.LEAST_RELIABILITY and ends.low > 0):
-            why = f"unmeasurable: reliability of {name} {rel:.2f} (from {ends.low:.2f})"
+        low = 1.0 if math.isnan(ends.low) and rel >= 1.0 - stats.ROUND_OFF else ends.low  # halves alike in every draw
+        if not (rel >= stats.LEAST_RELIABILITY and low > 0):
+            why = f"unmeasurable: reliability of {name} {rel:.2f} (from {low:.2f})"
             return replace(blank, note=told(f"uncorrected r = {r:.2f}", why))
     ends = stats.interval(used, _ratio, seed=seed, resamples=resamples)
     estimate, top = float(_ratio(used.sum(axis=0))), math.sqrt(first * second)

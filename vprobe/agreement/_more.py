@@ -174,10 +174,11 @@ def forms(
 def _difference(
     first: np.ndarray, second: np.ndarray, code: np.ndarray, known: np.ndarray, comparison: str, margin: float
 ) -> Agreement:
-    """Return bias, limits of agreement and equivalence; one pair per query is tested, all pairs give the limits."""
+    """Return bias, limits of agreement, equivalence and slope; tests take a pair per query, the limits all pairs."""
     means = np.array([[first[at].mean(), second[at].mean()] for g in np.unique(code[known])
                       if (at := (code == g) & known).any()]).reshape(-1, 2)  # fmt: skip
     same, far = stats.equivalence(means[:, 0], means[:, 1], margin=margin), stats.limits(first, second)
+    trend = stats.limits(means[:, 0], means[:, 1])
     row = _row(
         "item", comparison, "all", "mean difference", same.difference, np.empty(0), int(known.sum()), len(first),
         len(means),
@@ -186,7 +187,7 @@ def _difference(
     note = _join(
         f"p of equivalence within {margin:g} points (two one-sided tests over queries): {verdict}",
         "90 % interval", f"95 % of differences from {far.low:.2f} to {far.high:.2f} points",
-        f"slope of the difference on the mean {far.slope:.2f} (p = {far.slope_p:.2g})",
+        f"slope of the difference on the mean, over queries, {trend.slope:.2f} (p = {trend.slope_p:.2g})",
     )  # fmt: skip
     return replace(row, low=same.low, high=same.high, p=same.p, note=note)
 

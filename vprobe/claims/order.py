@@ -12,6 +12,7 @@ from scipy import stats as scipy_stats
 from vprobe import controls, stats
 from vprobe.claims._level import Level
 from vprobe.claims.reading import Reading
+from vprobe.claims.structure import NEVER, unvarying
 from vprobe.types import Agreement
 from vprobe.values import SCHWARTZ, TEN_PLACES
 
@@ -34,18 +35,22 @@ def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES, o
         orders: Orders the published test draws.
 
     Returns:
-        One row of level "structure"; all NaN with the reason where a value is missing.
+        One row of level "structure"; all NaN with the reason where a value is missing or never varies.
 
     Source: Hubert & Arabie (1987), Psychol. Bull. 102, 172-178 (the index); the null is joint row shuffling.
     """
     whole = np.asarray(np.isfinite(read.y).all(axis=1))
     if set(read.values) != set(SCHWARTZ) or int(whole.sum()) < 3:
         return _row(read, level, note="the index needs labels of all ten Schwartz values")
+    if flat := unvarying(read):
+        return _row(read, level, note=f"{NEVER} {', '.join(flat)}")
     at = [read.values.index(value) for value in TEN_PLACES]
     groups = np.asarray(stats.codes(read.groups))[whole]
     y, x = stats.centre(read.y[whole][:, at], groups), stats.centre(read.x[whole].astype(np.float64), groups)
     distance = stats.circular(len(at))
     cosines = _cosines(y[None], x)[0]
+    if not np.isfinite(cosines).all():
+        return _row(read, level, note="a value's labels follow nothing in the activations")
     told = stats.correspondence(cosines, distance, seed=level.seed, orders=orders)
     null = np.empty(level.draws)
     step = max(1, 20_000_000 // (len(x) * len(at)))
@@ -58,10 +63,10 @@ def correspondence(read: Reading, level: Level, *, resamples: int = RESAMPLES, o
 
 
 def _cosines(y: Float[np.ndarray, "draw sample value"], x: np.ndarray) -> Float[np.ndarray, "draw value value"]:
-    """Return cosines between the marginal directions (covariances with the labels) of every draw."""
+    """Return cosines between the marginal directions (covariances with the labels) of every draw; NaN for no vector."""
     vectors = np.einsum("dsv,sm->dvm", y, x, optimize=True)
     size = np.linalg.norm(vectors, axis=2, keepdims=True)
-    vectors = vectors / np.where(size > 0, size, 1.0)
+    vectors = vectors / np.where(size > 0, size, np.nan)
     return np.einsum("dvm,dwm->dvw", vectors, vectors, optimize=True)
 
 

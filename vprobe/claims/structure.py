@@ -23,6 +23,9 @@ FLAT = 0.02
 A value with at least `PART` of its variance in such directions is told by the others."""
 PART = 0.05
 RESAMPLES = 500
+NO_LABELS = "no item has labels of all values"
+NEVER = "no direction where labels never vary within a query:"
+"""Begins the reason where a value has no direction; the values follow."""
 LEAST_SWING = 0.1
 """Least difference in cosine, per unit of the circle's own cosine, that counts as lying on the circle."""
 
@@ -128,6 +131,12 @@ def dimensions(read: Reading, level: Level) -> ClaimRow:
     Source: Winkler, Renaud, Smith & Nichols (2020), NeuroImage 220, 117065.
     """
     known, wanted = np.isfinite(read.y).all(axis=1), len(read.values)
+    name = "ten dimensions" if wanted == len(SCHWARTZ) else "dimensions"
+    if not known.any():
+        return ClaimRow(
+            name, "all", False, NO_LABELS, "shared dimensions", math.nan, math.nan,
+            level.alpha, 0, 0, read.method, read.site,
+        )  # fmt: skip
     code = stats.codes(read.groups)
     half = stats.fold_of(read.groups, 2, seed=level.seed)
     seen, rest = known & (half == 0), known & (half == 1)
@@ -146,7 +155,6 @@ def dimensions(read: Reading, level: Level) -> ClaimRow:
         count += 1
     made = count >= wanted
     reason = "" if made else f"labels and activations share {count} dimensions, not {wanted}"
-    name = "ten dimensions" if wanted == len(SCHWARTZ) else "dimensions"
     return ClaimRow(
         name, "all", made, reason, "shared dimensions", float(count), p, level.alpha, level.draws, int(rest.sum()),
         read.method, read.site,
@@ -182,6 +190,10 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
     if set(read.values) != set(SCHWARTZ) or not _known(read.values, reliability):
         what = "the circle needs all ten Schwartz values and the reliability of their labels"
         return _circle_row(math.nan, math.nan, what, read, level)
+    if not whole.any():
+        return _circle_row(math.nan, math.nan, NO_LABELS, read, level)
+    if flat := unvarying(read):
+        return _circle_row(math.nan, math.nan, f"{NEVER} {', '.join(flat)}", read, level)
     shuffled = controls.shuffle_labels(read.y, read.groups, draws=level.draws, seed=level.seed)
     cosines = _unique_cosines(read, shuffled, rel, level)
     fits, swings = _fit(cosines, wanted)
@@ -196,6 +208,19 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
         f"(p = {p:.2g}) with a swing of {swings[0] + 0.0:.2f}"
     )  # fmt: skip
     return _circle_row(float(fits[0]), p, reason, read, level)
+
+
+def unvarying(read: Reading) -> tuple[str, ...]:
+    """Return the values whose labels, of samples that have all, never vary within a query: no direction follows them.
+
+    Args:
+        read: Labels and queries.
+    """
+    whole = np.asarray(np.isfinite(read.y).all(axis=1))
+    y = read.y[whole]
+    spread = np.abs(stats.centre(y, stats.codes(read.groups)[whole])).max(axis=0, initial=0.0)
+    flat = spread <= stats.ROUND_OFF * np.abs(y).max(axis=0, initial=0.0)
+    return tuple(value for value, none in zip(read.values, flat.tolist(), strict=True) if none)
 
 
 def _circle_row(estimate: float, p: float, reason: str, read: Reading, level: Level) -> ClaimRow:

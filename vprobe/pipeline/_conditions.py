@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from vprobe import agreement
 from vprobe.config import RunConfig
+from vprobe.errors import RefusedError
 from vprobe.types import Agreement, ConditionRow
 
 DRAWS = 999
@@ -122,6 +123,27 @@ class Square:
     behavior_halves: Float[np.ndarray, "2 condition value"]
 
 
+def one_way(rows: Sequence[ConditionRow]) -> None:
+    """See that conditions set side by side differ in nothing else: told and steered ones apart, and each instrument.
+
+    Args:
+        rows: The table `conditions`, or a part of it.
+
+    Raises:
+        RefusedError: A value was read in two ways, or numbers of items differ.
+    """
+    ways: dict[tuple[str, bool, str], str] = {}
+    for row in rows:
+        for what, way in ((row.value, f"{row.method} at {row.site}"), ("", f"{row.n_items} items")):
+            first = ways.setdefault((row.instrument, row.kind == STEERED, what), way)
+            if first != way:
+                raise RefusedError(
+                    f"{row.condition} with {way} beside conditions with {first}",
+                    where=f"{what or 'items'}, {named(row)}", expected="one method, site and set of items for all",
+                    do="give the options of the earlier call, or start the table anew with vprobe personas",
+                )  # fmt: skip
+
+
 FIELDS = ("probe", "behavior", "probe_first", "probe_second", "behavior_first", "behavior_second")
 
 
@@ -130,7 +152,11 @@ def square(rows: Sequence[ConditionRow]) -> Square:
 
     Args:
         rows: Of one method and instrument.
+
+    Raises:
+        RefusedError: A value was read in two ways, or other items were asked.
     """
+    one_way(rows)
     names, values = (tuple(dict.fromkeys(getattr(row, field) for row in rows)) for field in ("condition", "value"))
     first = {row.condition: row for row in reversed(rows)}
     cells = np.full((len(FIELDS), len(names), len(values)), np.nan)

@@ -11,7 +11,7 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
-from vprobe.pipeline._conditions import STEERED, named
+from vprobe.pipeline._conditions import STEERED, named, one_way
 from vprobe.pipeline._detail import TABLE
 from vprobe.pipeline._likely import likely_rows
 from vprobe.pipeline._lookup import as_probed
@@ -53,7 +53,7 @@ def shift(
 
     Raises:
         VprobeError: Nothing to do, unusable prompts, no directions, steered arms without ratings, or nothing that fits
-            the model's context.
+            the model's context; names given twice; or another method, site or set of items than conditions kept.
     """
     told = (*(speakers(config) if config.personas else ()), *_read(texts))
     doses = tuple(dict.fromkeys(float(one) for one in strengths if one))
@@ -71,17 +71,35 @@ def shift(
     vectors = fitted(folder, config, known.keyed.values)
     if not vectors:
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")
+    old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
+    _apart(told, arms_of(vectors, doses, config) if doses else (), old)
     with store.timed(folder, "shift", device=backend.device):
         rows, counts = _rows(backend, told, doses, vectors, found, config, instrument, said, tell)
-        old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
         again = {(row.condition, row.instrument) for row in rows}
         rows = [*(row for row in old if (row.condition, row.instrument) not in again), *rows]
+        one_way(rows)
         store.drop(folder, ("claims",))
         store.save_rows(folder, "conditions", rows, ConditionRow)
         settle(folder, rows, config)
         more = (("told", [one.id for one in told]), ("strengths", list(doses)), ("generation", said))
         store.save_info(folder, info("personas", config, backend.info, found, counts, more), "shift")
     return Stage("shift", folder, (*_facts(folder, rows, rows[0].instrument), ("model", backend.info.name)), counts)
+
+
+def _apart(told: Sequence[Told], arms: Sequence[Arm], old: Sequence[ConditionRow]) -> None:
+    """See that every condition has a name of its own.
+
+    Raises:
+        InputError: A name given twice, or kept for a condition of another kind.
+    """
+    kinds = {row.condition: row.kind for row in old}
+    seen: set[str] = set()
+    for name, kind in (*((one.id, one.kind) for one in told), *((arm.id, STEERED) for arm in arms)):
+        if name in seen or kinds.get(name, kind) != kind:
+            other = "another condition" if name in seen else f"a stored condition of kind {kinds[name]}"
+            raise InputError(f"{name!r} names {other}, too", where="shift", expected="a name for each condition",
+                             do="rename the system prompt")  # fmt: skip
+        seen.add(name)
 
 
 def _rows(
