@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,23 @@ def shared() -> Path:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every test a cache of its own, so that none sees or touches the user's."""
     monkeypatch.setenv("VPROBE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def vprobe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process; return exit code, standard output and standard error."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        from vprobe import __main__ as front
+
+        monkeypatch.setattr(sys, "argv", ["vprobe", *map(str, words)])
+        code = 0
+        try:
+            front.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return code, said.out, said.err
+
+    return call

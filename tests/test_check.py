@@ -7,7 +7,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from vprobe import __main__ as front
 from vprobe import benchmarks, pipeline, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
@@ -148,24 +146,6 @@ def test_rows_in_another_order_are_the_same_and_rounding_is_none() -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such folder"):
         pipeline.check_run(tmp_path / "none")
-
-
-@pytest.fixture()
-def vprobe(capsys, monkeypatch):
-    """Run the command line in this process; return exit code, standard output and standard error."""
-
-    def call(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vprobe", *map(str, words)])
-        code = 0
-        try:
-            front.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return code, said.out, said.err
-
-    return call
 
 
 def test_the_command_exits_1_on_a_difference_with_its_size_and_place_and_0_on_none(

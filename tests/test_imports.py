@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from vprobe import __main__ as front
 from vprobe import exports, pipeline, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
@@ -102,30 +100,19 @@ def test_midpoint_and_spread_are_those_of_the_runs_activations(run: RunConfig, f
     np.testing.assert_allclose(weights / np.linalg.norm(weights), one.vector, atol=1e-6)
 
 
-def test_the_command_line_converts_shows_and_steers(run: RunConfig, foreign: Path, tmp_path: Path, monkeypatch, capsys):
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vprobe", *map(str, words)])
-        code = 0
-        try:
-            front.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
+def test_the_command_line_converts_shows_and_steers(run: RunConfig, foreign: Path, tmp_path: Path, vprobe):
     path = tmp_path / "v.safetensors"
-    code, _, _ = call("vectors", "convert", foreign, "--out", path, "--value", "power", "--run", run.out)
+    code, _, _ = vprobe("vectors", "convert", foreign, "--out", path, "--value", "power", "--run", run.out)
     assert code == 0
     (one,) = exports.read(path)
     assert (one.value, one.method, one.site) == ("power", "imported", Site(1)) and math.isclose(
         one.unit, 3, rel_tol=1e-6
     )
-    code, _, err = call("vectors", "convert", path, "--out", tmp_path / "v.pt", "--to", "caa")
+    code, _, err = vprobe("vectors", "convert", path, "--out", tmp_path / "v.pt", "--to", "caa")
     assert code == 1 and "--allow-pickle" in err
-    code, _, _ = call("vectors", "convert", path, "--out", tmp_path / "v.pt", "--to", "caa", "--allow-pickle")
+    code, _, _ = vprobe("vectors", "convert", path, "--out", tmp_path / "v.pt", "--to", "caa", "--allow-pickle")
     assert code == 0 and exports.read(tmp_path / "v.pt")[0].value == "power"
-    code, out, _ = call("vectors", "show", tmp_path / "v.pt", "--run", run.out, "--json")
+    code, out, _ = vprobe("vectors", "show", tmp_path / "v.pt", "--run", run.out, "--json")
     assert code == 0 and json.loads(out)[0]["value"] == "power"
-    code, _, err = call("vectors", "convert", path, "--out", path, "--value", "security")
+    code, _, err = vprobe("vectors", "convert", path, "--out", path, "--value", "security")
     assert code == 1 and "a direction of power" in err

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from vprobe import __main__ as front
 from vprobe import directions, exports, pipeline, splits, steering, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
@@ -39,24 +37,6 @@ def direction(config: RunConfig, value: str = "power") -> Direction:
 def made(config: RunConfig, operation: str, *options: str, gate: str = "none"):
     changed = config.changed({"steer_operation": operation, "steer_options": list(options), "steer_gate": gate})
     return manner(Path(config.out), changed, direction(config))
-
-
-@pytest.fixture
-def vprobe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process; returns exit code, output and errors."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vprobe", *map(str, words)])
-        code = 0
-        try:
-            front.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from vprobe import __main__ as front
 from vprobe import directions, power, values
 from vprobe.errors import InputError, RefusedError
 
@@ -198,32 +196,14 @@ def test_what_no_study_reaches_is_refused_with_the_reason():
     assert power.plan("competence", 520, reliability=0.5).reliability == 0.5
 
 
-@pytest.fixture()
-def vprobe(capsys, monkeypatch):
-    """Run the command line in this process; return exit code, standard output and standard error."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vprobe", "power", *words])
-        code = 0
-        try:
-            front.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return code, said.out, said.err
-
-    return call
-
-
 def test_the_command_prints_the_plan_and_its_inverse(vprobe):
-    code, out, _ = vprobe("--value", "benevolence", "--n", "520", "--json")
+    code, out, _ = vprobe("power", "--value", "benevolence", "--n", "520", "--json")
     (found,) = json.loads(out)
     expected = dataclasses.asdict(power.plan("benevolence", 520))
     assert code == 0 and found == {**expected, "assumptions": list(expected["assumptions"])}
-    code, out, _ = vprobe("--value", "benevolence", "--cosine", "0.7", "--json")
+    code, out, _ = vprobe("power", "--value", "benevolence", "--cosine", "0.7", "--json")
     assert code == 0 and json.loads(out)[0]["n"] == power.needed("benevolence", cosine=0.7).n
-    code, out, _ = vprobe()
+    code, out, _ = vprobe("power")
     assert code == 0 and all(part in out for part in ("Self-Transcendence", "Neuroticism", "raters: needed", "granted"))
 
 
@@ -238,5 +218,5 @@ def test_the_command_prints_the_plan_and_its_inverse(vprobe):
     ],
 )
 def test_the_command_answers_bad_input_in_words(vprobe, words, part):
-    code, out, err = vprobe(*words)
+    code, out, err = vprobe("power", *words)
     assert code == 1 and part in err and not out

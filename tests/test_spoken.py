@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vprobe import __main__ as front
 from vprobe import pipeline, prompts
 from vprobe.backends import hf
 from vprobe.config import RunConfig
@@ -141,24 +140,13 @@ def test_the_page_says_the_same_needs_no_other_file_and_takes_nothing_for_markup
     assert "2 SDs less" in text and "mean 0.500 residual norms" in text
 
 
-def test_the_command_line_writes_page_stream_and_json(config: RunConfig, tmp_path: Path, monkeypatch, capsys) -> None:
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vprobe", *map(str, words)])
-        code = 0
-        try:
-            front.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
+def test_the_command_line_writes_page_stream_and_json(config: RunConfig, tmp_path: Path, vprobe) -> None:
     asked = ("steer", "--model", config.model, "--vector", config.steer_vector, "--prompt", ASKED,
              "--max-new-tokens", 6)  # fmt: skip
-    code, out, _ = call(*asked, "--html", tmp_path / "p.html", "--stream")
+    code, out, _ = vprobe(*asked, "--html", tmp_path / "p.html", "--stream")
     assert code == 0 and out.startswith(f"prompt: {ASKED}\nbase: ") and "not known of it: what it points to" in out
     assert ASKED in (tmp_path / "p.html").read_text(encoding="utf-8")
-    code, out, _ = call(*asked, "--json")
+    code, out, _ = vprobe(*asked, "--json")
     found = json.loads(out)[0]
     assert code == 0 and found["base_pieces"] and {"text", "along", "level"} == set(found["base_pieces"][0])
-    assert call("steer", "--model", config.model, "--prompt", "x")[0] == 2
+    assert vprobe("steer", "--model", config.model, "--prompt", "x")[0] == 2

@@ -38,16 +38,8 @@ def audit(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values),
-            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
-            "steer_limit": limit, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals())
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_audit(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

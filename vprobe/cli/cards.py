@@ -52,17 +52,8 @@ def transfer(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        pipeline.as_steered(folder),
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
-            "strengths": o.numbers(strengths, where="--strengths"), "steer_versions": o.split(versions),
-            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_operation": operation,
-            "steer_options": option, "steer_gate": gate, "steer_limit": limit, "null_draws": null_draws,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
-        },
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), pipeline.as_steered(folder))
     names = o.split(instruments) or pipeline.INSTRUMENTS
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_transfer(folder, config, instruments=names, tell=tell)
@@ -101,17 +92,8 @@ def said(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        pipeline.as_steered(folder),
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
-            "benchmark": o.split(benchmark), "strengths": o.numbers(strengths, where="--strengths"),
-            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_operation": operation,
-            "steer_options": option, "steer_gate": gate, "steer_limit": limit, "null_draws": null_draws,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
-        },
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), pipeline.as_steered(folder))
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_said(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -152,15 +134,7 @@ def card(
     folder = Path(o.need(str(run) if run else None, "--run"))
     if make:
         o.need(model, "--model")
-    config = o.resolve(
-        pipeline.as_steered(folder),
-        fields={
-            "model": model, "steer_value": o.split(values), "strengths": o.numbers(strengths, where="--strengths"),
-            "steer_method": method, "steer_site": site, "steer_positions": on, "steer_limit": limit,
-            "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
-        },
-    )  # fmt: skip
+    config = o.steered(locals(), pipeline.as_steered(folder))
     names = pipeline.card_values(folder, config)
     with show.progress(quiet=bool(as_json)) as tell:
         made = pipeline.make_missing(folder, config, values=names, tell=tell) if make else ()

@@ -48,16 +48,8 @@ def ablate(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
-            "benchmark": o.split(benchmark), "steer_versions": o.split(versions), "steer_method": method,
-            "steer_site": site, "steer_vector": vector, "steer_positions": on, "steer_limit": limit,
-            "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.ablate(folder, config, conditions=personas, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -93,16 +85,8 @@ def interchange(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
-            "benchmark": o.split(benchmark), "steer_versions": o.split(versions), "steer_method": method,
-            "steer_site": site, "steer_vector": vector, "steer_positions": on, "steer_limit": limit,
-            "null_draws": null_draws, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.interchange(folder, config, conditions=personas, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -139,16 +123,8 @@ def positions(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
-            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_vector": vector,
-            "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_limit": limit,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.positions(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

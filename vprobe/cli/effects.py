@@ -48,17 +48,8 @@ def matrix(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values) or ("all",),
-            "strengths": o.numbers(strengths, where="--strengths"), "dose": dose, "benchmark": o.split(benchmark),
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
-            "steer_operation": operation, "steer_options": option, "steer_gate": gate,
-            "steer_limit": limit, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals(), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_matrix(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -109,17 +100,8 @@ def solve(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     wish = pipeline.Wish(tuple(_target(one) for one in target or ()), tuple(o.split(keep) or ()), max_kl)
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "strengths": o.numbers(strengths, where="--strengths"),
-            "benchmark": o.split(benchmark), "steer_versions": o.split(versions), "steer_method": method,
-            "steer_site": site, "steer_positions": on, "dose": dose, "steer_operation": operation,
-            "steer_options": option, "steer_gate": gate, "steer_conflict": conflict, "steer_limit": limit,
-            "backend": backend,
-            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals())
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_solve(folder, config, wish, tell=tell)
     show.stage(stage, as_json=as_json)

@@ -230,20 +230,8 @@ def sweep(
     from vprobe import pipeline
 
     folder = Path(o.need(str(run) if run else None, "--run"))
-    config = o.resolve(
-        fields={
-            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
-            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose,
-            "strengths": o.numbers(strengths, where="--strengths"), "benchmark": o.split(benchmark),
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site,
-            "steer_vector": vector, "steer_positions": on,
-            "steer_operation": operation, "steer_options": option, "steer_gate": gate,
-            "steer_limit": limit, "null_draws": null_draws, "null_arms": o.split(null_arms),
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    o.need(model, "--model")
+    config = o.steered(locals())
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_sweep(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,6 +119,39 @@ def resolve(base: RunConfig | None = None, /, *, fields: dict[str, Any]) -> RunC
         fields: Field names and values.
     """
     return (base or RunConfig()).changed(fields)
+
+
+AS_FIELDS = {
+    "values": "steer_value", "versions": "steer_versions", "method": "steer_method", "site": "steer_site",
+    "vector": "steer_vector", "on": "steer_positions", "operation": "steer_operation", "option": "steer_options",
+    "gate": "steer_gate", "conflict": "steer_conflict", "limit": "steer_limit",
+}  # fmt: skip
+"""What a command that steers calls these fields."""
+BY_NAME = (
+    "model", "dose", "benchmark", "null_arms", "null_draws", "backend", "revision", "dtype", "device", "device_map",
+    "tp_plan", "quantize", "remote", "batch_tokens", "too_long", "data", "seed", "trust_remote_code",
+)  # fmt: skip
+WORDS = ("values", "versions", "benchmark", "null_arms")
+
+
+def steered(given: Mapping[str, Any], base: RunConfig | None = None, *, every: bool = False) -> RunConfig:
+    """Return the configuration of a command that steers, from its own arguments by their names.
+
+    Args:
+        given: The arguments; those that are no settings are passed over.
+        base: What to start from; the defaults when None.
+        every: Where no value is named, all are meant.
+
+    Raises:
+        InputError: Strengths that are not numbers.
+    """
+    told = {
+        name: split(given[name]) if name in WORDS else given[name] for name in (*AS_FIELDS, *BY_NAME) if name in given
+    }
+    fields = {AS_FIELDS.get(name, name): value for name, value in told.items()}
+    if every and not fields["steer_value"]:
+        fields["steer_value"] = ("all",)
+    return resolve(base, fields={**fields, "strengths": numbers(given.get("strengths"), where="--strengths")})
 
 
 def need(value: str | None, flag: str) -> str:
