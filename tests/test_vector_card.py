@@ -57,6 +57,12 @@ def plain(row: object) -> dict:
             for name, x in dataclasses.asdict(row).items()}  # type: ignore[call-overload]  # fmt: skip
 
 
+def test_a_command_that_steers_a_run_starts_from_its_benchmark_and_a_method_it_has(config: RunConfig) -> None:
+    found = pipeline.as_read(Path(config.out))
+    assert (found.benchmark, found.steer_method.replace("_", "-")) == (("planted",), "partial")
+    assert found.strengths == RunConfig().strengths, "and from nothing that was steered before"
+
+
 def test_a_card_of_a_run_without_damage_says_so_and_how_to_measure_it(swept, tmp_path) -> None:
     told, text = written(swept, tmp_path)
     lacking = {one["part"]: one for one in told["missing"]}

@@ -39,7 +39,7 @@ def audit(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     o.need(model, "--model")
-    config = o.steered(locals())
+    config = o.steered(locals(), pipeline.as_read(folder))
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_audit(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

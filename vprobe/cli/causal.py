@@ -49,7 +49,7 @@ def ablate(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     o.need(model, "--model")
-    config = o.steered(locals(), every=True)
+    config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.ablate(folder, config, conditions=personas, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -86,7 +86,7 @@ def interchange(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     o.need(model, "--model")
-    config = o.steered(locals(), every=True)
+    config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.interchange(folder, config, conditions=personas, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -124,7 +124,7 @@ def positions(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     o.need(model, "--model")
-    config = o.steered(locals(), every=True)
+    config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.positions(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

@@ -49,7 +49,7 @@ def matrix(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     o.need(model, "--model")
-    config = o.steered(locals(), every=True)
+    config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_matrix(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -101,7 +101,7 @@ def solve(
     folder = Path(o.need(str(run) if run else None, "--run"))
     wish = pipeline.Wish(tuple(_target(one) for one in target or ()), tuple(o.split(keep) or ()), max_kl)
     o.need(model, "--model")
-    config = o.steered(locals())
+    config = o.steered(locals(), pipeline.as_read(folder))
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_solve(folder, config, wish, tell=tell)
     show.stage(stage, as_json=as_json)

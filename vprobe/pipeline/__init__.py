@@ -46,7 +46,7 @@ from vprobe.pipeline._steer import steer_sweep
 from vprobe.pipeline._transfer import INSTRUMENTS, steer_transfer
 from vprobe.pipeline._tried import in_words
 from vprobe.pipeline._truth import truth
-from vprobe.pipeline._vector_card import as_steered, card_values, vector_card, write_cards
+from vprobe.pipeline._vector_card import as_read, as_steered, card_values, vector_card, write_cards
 from vprobe.pipeline._vector_make import make_missing
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "across",
     "agree",
     "as_claimed",
+    "as_read",
     "as_steered",
     "borrow",
     "build_lexicon",

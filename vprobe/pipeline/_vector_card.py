@@ -33,14 +33,25 @@ def as_steered(folder: Path) -> RunConfig:
     """
     done = store.stages(folder)
     made = next((stage for stage in STEERED if stage in done), "")
-    config = RunConfig().changed(dict(store.load_info(folder, made).config)) if made else RunConfig()
     if not made:
-        methods = dict.fromkeys(one.method for one in store.load_directions(folder))
-        method = config.steer_method if config.steer_method in methods else next(iter(methods))
-        config = config.changed({"steer_method": method})
-        if "extract" in done:
-            config = config.changed({"benchmark": dict(store.load_info(folder, "extract").config)["benchmark"]})
+        return as_read(folder)
+    config = RunConfig().changed(dict(store.load_info(folder, made).config))
     return config.changed({"model": ""})  # the manifest keeps a name, not where the model lies
+
+
+def as_read(folder: Path) -> RunConfig:
+    """Return the defaults of steering a run: its own benchmark, and a method it has directions of.
+
+    Args:
+        folder: A run with directions.
+    """
+    config, done = RunConfig(), store.stages(folder)
+    methods = dict.fromkeys(one.method for one in store.load_directions(folder))
+    if methods and config.steer_method not in methods:
+        config = config.changed({"steer_method": next(iter(methods))})
+    if "extract" in done:
+        config = config.changed({"benchmark": dict(store.load_info(folder, "extract").config)["benchmark"]})
+    return config
 
 
 def card_values(folder: Path, config: RunConfig) -> tuple[str, ...]:
