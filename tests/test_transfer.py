@@ -45,6 +45,7 @@ def test_a_planted_value_moves_instruments_it_was_not_fitted_on_as_predicted(con
     assert words.predicted == 1 and words.measure == "completions that name social"
     assert words.low < words.estimate < words.high and words.estimate > 0 and words.p < 0.05 and words.n >= 90
     assert math.isnan(words.option_mass) and words.n_nulls == 2 and words.kind == "generation"
+    assert words.null_p == pytest.approx(1 / 3) and not words.shown, "two null vectors are too few to show anything"
     everyday = rows["everyday"]
     assert math.isfinite(everyday.estimate) and everyday.option_mass > 0.99 and everyday.n == 10 * 5
     choice = rows["svo"]

@@ -172,7 +172,8 @@ def _row(config: RunConfig, backend: Backend, one: _Instrument, arms: _Arms) -> 
     low, high = np.quantile(real, (0.025, 0.975)) if len(real) else (math.nan, math.nan)
     answers = not mass < damage.ANSWERS
     note = "" if answers else f"base option mass {mass:.2g}: the model does not answer it, so this shows nothing"
-    right = bool(own.predicted and own.predicted * made.value > 0 and made.p <= LEVEL and against.beyond)
+    sure = made.p <= LEVEL and against.beyond and against.p <= LEVEL  # a handful of null vectors shows nothing
+    right = bool(own.predicted and own.predicted * made.value > 0 and sure)
     return dataclasses.replace(
         _unasked(config, one, arms, note), kind=_kind(one.name), measure=own.measure, unit=own.unit,
         predicted=own.predicted, estimate=made.value, low=made.low, high=made.high, p=made.p, null_low=float(low),

@@ -30,8 +30,8 @@ class TransferRow:
         null_high: The same, 97.5 %.
         null_p: Share of those vectors, this one among them, with at least the size of the estimate.
         n_nulls: Vectors of shuffled labels tried.
-        shown: True where a prediction was made and it goes that way, p is at most .05, it lies beyond 95 % of the
-            null vectors, and the model answers at all.
+        shown: True where a prediction was made and it goes that way, p and null_p are at most .05, it lies beyond
+            95 % of the null vectors, and the model answers at all.
         base: The measure without steering, in its own unit; NaN where a change alone has a meaning.
         n: Items, stems or choices used.
         n_unscored: Those without a usable answer.
