@@ -1,7 +1,7 @@
 """Show that steering does what it says on the model with planted values: one row per figure, with its target.
 
-Exits with 1 when a row is not ok; a row that was not run is not. `--quick` runs with few draws and items; `--only PART`
-runs the rows whose name contains PART. One thread each.
+Exits with 1 when a row is not ok; a row that was not run is not. `--quick` runs with few draws and items;
+`--only PART;PART` runs the rows whose name contains one of them. One thread each.
 """
 
 from __future__ import annotations
@@ -430,11 +430,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--quick", action="store_true", help="few draws and items")
-    parser.add_argument("--only", default="", help="only rows whose name contains this")
+    parser.add_argument("--only", default="", help="only rows whose name contains this; several with ;")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     wanted = parser.parse_args()
     size, begun, found = QUICK if wanted.quick else FULL, time.monotonic(), {}
-    names = [name for name, _, _ in ROWS if wanted.only in name]
+    names = [name for name, _, _ in ROWS if any(part.strip() in name for part in wanted.only.split(";"))]
     with ProcessPoolExecutor(wanted.jobs, mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(measured, name, size): name for name in names if name != ALONE}
         for one in as_completed(waiting):
