@@ -348,7 +348,7 @@ def tested(*files: str) -> Callable[[Sizes], tuple[str, bool]]:
         paths = [ROOT / "tests" / file for file in files]
         if missing := [path.name for path in paths if not path.exists()]:
             return f"no {', '.join(missing)}", False
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, paths)]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, paths)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         return done.stdout.strip().splitlines()[-1], done.returncode == 0
 
