@@ -86,3 +86,19 @@ def test_new_directions_take_the_effects_away(run: Path) -> None:
     assert not store.has(run, "effects") and not store.has(run, "specificity")
     with pytest.raises(VprobeError):
         pipeline.steer_matrix(run, RunConfig(model=str(organism.load()), benchmark=("planted",), steer_value=("pwr",)))
+
+
+def test_one_value_per_item_has_marginal_vectors_alone_and_says_so(tmp_path: Path) -> None:
+    config = RunConfig(
+        model=str(organism.load()), benchmark=("everyday",), out=str(tmp_path / "run"), sites=("resid_post:1",),
+        draws=19, method=("covariance",), map=False, device="cpu", untrained=False, steer_method="covariance",
+        steer_site="resid_post.1", steer_versions=("v1",), strengths=(-0.03, 0.03), steer_limit=2, limit=12,
+        steer_value=("power", "benevolence"),
+    )  # fmt: skip
+    backend = backends.load(config.model, device="cpu")
+    pipeline.extract(config, backend=backend)
+    pipeline.probe(tmp_path / "run", config)
+    stage = pipeline.steer_matrix(tmp_path / "run", config, backend=backend)
+    assert "no partial direction of" in str(dict(stage.facts)["left out"])
+    rows = store.load_rows(tmp_path / "run", "dose_response", ResponseRow)
+    assert {row.method for row in rows} == {"covariance"} and all(np.isfinite(row.slope) for row in rows)

@@ -13,13 +13,14 @@ from jaxtyping import Float
 from vprobe import effects, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
+from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed, direction
 from vprobe.pipeline._push import Push, pushes_of, spread_of
 from vprobe.pipeline._steer import steered_values
-from vprobe.pipeline._study import study
+from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Tried, fit_vectors, rated, tried
-from vprobe.types import EffectRow, ResponseRow, SpecificityRow
+from vprobe.types import Direction, EffectRow, ResponseRow, SpecificityRow
 from vprobe.values import HUMAN_COVARIANCE, SCHWARTZ
 
 KINDS = ("marginal", "unique")
@@ -66,10 +67,10 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     told: list[ResponseRow] = []
     cells: list[EffectRow] = []
     specific: list[SpecificityRow] = []
-    methods, spread = _methods(folder, config, values[0]), spread_of(found, values)
+    spread = spread_of(found, values)
     with store.timed(folder, "matrix", device=backend.device):
-        for method in methods:
-            vectors = fit_vectors(folder, config, known, values, method, items)
+        ways, left_out = _fitted(folder, config, known, values, items)
+        for method, vectors in ways.items():
             pushes = pushes_of(folder, config, backend, vectors, samples=items.train)
             moved = _moved(config, pushes, items, backend, partial(tell, f"steer with {method}"))
             told += _responses(config, pushes, moved, method)
@@ -85,10 +86,25 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
         store.save_rows(folder, "specificity", specific, SpecificityRow)
         store.save_info(folder, info("matrix", config, backend.info, found, items.asked.counts), "matrix")
     facts = (
-        ("values", ", ".join(values)), ("methods", ", ".join(methods)), ("doses", len(_doses(config))),
-        ("items", len(items.item_ids)),
+        ("values", ", ".join(values)), ("methods", ", ".join(ways)), ("doses", len(_doses(config))),
+        ("items", len(items.item_ids)), *left_out,
     )  # fmt: skip
     return Stage("steer matrix", folder, facts, tuple(items.asked.counts))
+
+
+def _fitted(
+    folder: Path, config: RunConfig, known: Study, values: tuple[str, ...], items: Tried
+) -> tuple[dict[str, dict[str, Direction]], tuple[tuple[str, object], ...]]:
+    """Return vectors of the method asked for and, where they exist, of the one beside it; else a fact that says why.
+
+    Labels of which one is told by the others, such as one value per item, give no value a vector of its own.
+    """
+    asked, beside = _methods(folder, config, values[0])
+    ways = {asked: fit_vectors(folder, config, known, values, asked, items)}
+    try:
+        return ways | {beside: fit_vectors(folder, config, known, values, beside, items)}, ()
+    except InputError as error:
+        return ways, (("left out", f"vectors of the method {beside}: {error.found}"),)
 
 
 def _methods(folder: Path, config: RunConfig, value: str) -> tuple[str, ...]:
