@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vprobe.backends import _inner
+from vprobe.backends._caches import cache_kind
 from vprobe.backends._inner import Inner
 from vprobe.errors import ModelError
 from vprobe.types import Site
@@ -125,7 +126,7 @@ def examine(model: Any, name: str) -> Anatomy:
         sequential = bool(attention) and _sequential(blocks, attention, trace)
         points = ("embed", "resid_pre", *(["resid_mid"] if sequential else []), "resid_post")
         points += ("attn_out", "mlp_out") if attention else ()
-        cached, forkable = _cache_kind(model)
+        cached, forkable = cache_kind(model, _probe_ids(model, 5), _close, placed=accepts(model, "position_ids"))
         count = model.config.get_text_config(decoder=True).num_attention_heads
         ids = _probe_ids(model, 6)
         inner = _inner.find(blocks, _ATTENTION, _MLP, count, lambda: base(ids, use_cache=False))
@@ -289,19 +290,3 @@ def _sequential(blocks: Sequence[nn.Module], attention: Sequence[nn.Module], tra
         ):
             return False
     return True
-
-
-def _cache_kind(model: Any) -> tuple[bool, bool]:
-    """Return whether decoding with a cache is right in this model, and whether its cache keeps every token."""
-    ids = _probe_ids(model, 5)
-    whole = model(ids, use_cache=False).logits[:, -1].float()
-    part = model(ids[:, :-1], use_cache=True)
-    cache = getattr(part, "past_key_values", None)
-    if cache is None:
-        return False, False
-    mask, position = torch.ones_like(ids), torch.tensor([[4]], device=ids.device)
-    extra = {"position_ids": position} if accepts(model, "position_ids") else {}
-    step = model(ids[:, -1:], past_key_values=cache, attention_mask=mask, use_cache=True, **extra).logits[:, -1].float()
-    cached = _close(step, whole, model.dtype)
-    plain = all(type(layer).__name__ == "DynamicLayer" for layer in getattr(cache, "layers", [None]))
-    return cached, cached and plain
