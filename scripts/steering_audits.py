@@ -11,23 +11,28 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from vprobe import backends, organism, pipeline, store
+from vprobe import backends, effects, organism, pipeline, store
 from vprobe.backends import Backend
+from vprobe.benchmarks import planted
 from vprobe.config import RunConfig
 from vprobe.pipeline import _audit, _audited, _nulls, _study, _untried
 from vprobe.pipeline._common import load_benchmarks
 from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._nulls import Trial
 from vprobe.types import AuditRow, DoseRow, NullRow, PromptRow
 from vprobe.values import SCHWARTZ
 
 from check_organism import FULL, Sizes
 
 DOSES = (-0.03, 0.03)
+SHARE = "share of the effect left"
+AGREE = 0.1
+"""By how much a share may differ from the share that follows from what was planted."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What one sweep with all null arms, and the audits of the true directions, gave."""
+    """What one sweep with all null arms, and the audits of the true directions, gave; `foretold` is one per value."""
 
     values: tuple[str, ...]
     nulls: tuple[NullRow, ...]
@@ -35,6 +40,7 @@ class Swept:
     rows: tuple[DoseRow, ...]
     audits: tuple[AuditRow, ...]
     same: tuple[AuditRow, ...]
+    foretold: tuple[effects.Audit, ...]
 
 
 @contextmanager
@@ -60,22 +66,53 @@ def swept(size: Sizes) -> Swept:
         folder = Path(config.out)
         pipeline.steer_sweep(folder, config, backend=backend)
         both = replace(config, steer_versions=("v1", "v1_reversed"), null_arms=("acquiescence",))
-        audits = [row for value in config.steer_value for row in audited(both, value, backend)]
+        trials = [prepared(both, value, backend) for value in config.steer_value]
+        audits = [row for trial in trials for row in audited(both, trial, backend)]
         plain = replace(both, steer_versions=("v1",), null_arms=())
+        first = prepared(plain, config.steer_value[0], backend)
         return Swept(
             config.steer_value, store.load_rows(folder, "nulls", NullRow),
             store.load_rows(folder, "prompted", PromptRow), store.load_rows(folder, "steering", DoseRow),
-            tuple(audits), tuple(audited(plain, config.steer_value[0], backend, same=True)),
+            tuple(audits), tuple(audited(plain, first, backend, same=True)),
+            tuple(foretold(organism.read_card(Path(config.model)), trial) for trial in trials),
         )  # fmt: skip
 
 
-def audited(config: RunConfig, value: str, backend: Backend, *, same: bool = False) -> list[AuditRow]:
-    """Audit a value's planted direction; `same` asks for every value in the words of this one, as a control."""
-    folder, found = Path(config.out), load_benchmarks(config)
+def prepared(config: RunConfig, value: str, backend: Backend) -> Trial:
+    """Return the items a value is tried on, with its planted direction in place of the fitted one."""
+    folder = Path(config.out)
     known = _study.study(folder, as_probed(folder, config))
-    trial = _nulls.prepare(folder, config, known, value, backend, found)
+    trial = _nulls.prepare(folder, config, known, value, backend, load_benchmarks(config))
     u = organism.read_card(Path(config.model)).u[SCHWARTZ.index(value)].astype(np.float32)
-    trial = replace(trial, target=replace(trial.target, vector=u))
+    return replace(trial, target=replace(trial.target, vector=u))
+
+
+def foretold(card: organism.Card, trial: Trial) -> effects.Audit:
+    """Return the compliance audit that follows from what was planted; the model is not asked.
+
+    A persona for a value gives that value's profile and takes the default one away. Over personas for and against the
+    other values what they say cancels, so what instructions share is that the default gives way.
+    """
+    told = card.gain * (np.arange(10) == SCHWARTZ.index(trial.target.value)) - card.default
+    gives_way = -card.default / np.linalg.norm(card.default)
+    along = (told @ gives_way) * gives_way
+    truth, unit = planted.truths(), trial.unit / np.linalg.norm(told)
+    shown = np.array([truth[item] for item in trial.on.item_ids])
+    base = card.expected_rating(card.default, shown)
+
+    def moved(vector: np.ndarray) -> np.ndarray:
+        under = [card.expected_rating(card.default + dose * unit * vector, shown) - base for dose in DOSES]
+        return np.mean([np.sign(dose) * one for dose, one in zip(DOSES, under, strict=True)], axis=0)
+
+    return effects.compliance(
+        moved(told), moved(told - along), moved(along), trial.labels[:, 0], trial.on.groups, seed=0
+    )
+
+
+def audited(config: RunConfig, trial: Trial, backend: Backend, *, same: bool = False) -> list[AuditRow]:
+    """Audit a value's direction; `same` asks for every value in the words of this one, as a control."""
+    folder, found, value = Path(config.out), load_benchmarks(config), trial.target.value
+    known = _study.study(folder, as_probed(folder, config))
     few = _untried.untried(folder, config, known, found, trial.on, backend, queries=_audit.QUERIES)
     asks = organism.asks()
     words = next(ask.text for ask in asks if (ask.value, ask.sign) == (value, 1))
@@ -148,12 +185,18 @@ def reversed_items(size: Sizes) -> tuple[str, bool]:
 
 def compliance(size: Sizes) -> tuple[str, bool]:
     found = swept(size)
-    left = _figures(found, "told", "compliance", "share of the effect left")
-    own = sum(row.verdict == "the value's own" for row in left)
-    control = next(row for row in found.same if row.measure == "share of the effect left")
-    text = (
-        f"without what other instructions share {min(r.estimate for r in left):.0%} to "
-        f"{max(r.estimate for r in left):.0%} of the effect is left, the value's own for {own} of {len(left)} values; "
-        f"control in which every prompt says the same: {control.estimate:.1%}, {control.verdict}"
+    left = _figures(found, "told", "compliance", SHARE)
+    wanted = [next(one.estimate for one in audit.figures if one.measure == SHARE) for audit in found.foretold]
+    off = max(abs(row.estimate - share) for row, share in zip(left, wanted, strict=True))
+    follow = sum(row.verdict == audit.verdict for row, audit in zip(left, found.foretold, strict=True))
+    control = next(row for row in found.same if row.measure == SHARE)
+    each = ", ".join(
+        f"{row.value} {row.estimate:.2f} ({share:.2f}; {row.verdict})" for row, share in zip(left, wanted, strict=True)
     )
-    return text, own == len(left) and control.verdict == "mostly instruction-following"
+    text = (
+        f"share of the effect left without what other instructions share (what was planted says): {each}; off by "
+        f"{off:.3f} at most, verdict as planted for {follow} of {len(left)} values; control in which every prompt says "
+        f"the same: {control.estimate:.1%}, {control.verdict}"
+    )
+    alike = off <= AGREE and follow == len(left) == len(found.values)
+    return text, alike and control.verdict == "mostly instruction-following"
