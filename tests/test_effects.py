@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from vprobe import effects
+from vprobe.cli import show
 from vprobe.errors import InputError
 from vprobe.values import SCHWARTZ, angle
 
@@ -51,6 +52,15 @@ def test_items_that_hardly_express_the_value_can_be_left_out() -> None:
     keyed = effects.dose_response(ratings, DOSES, labels[:, 0], GROUPS, seed=0, keyed=0.5)
     assert keyed.n_items == keyed.n_unscored == 100
     assert every.anti > 0.02 and keyed.anti == 0.0 and keyed.slope > every.slope
+
+
+def test_round_off_goes_nobodys_way() -> None:
+    labels, base = world()
+    still = base + 1e-6 * np.random.default_rng(2).standard_normal((7, 200))
+    found = effects.dose_response(still, 0.03 * DOSES, labels[:, 0], GROUPS, seed=0)
+    assert found.anti == 0.0 and np.isnan(found.rho) and np.isnan(found.asymmetry) and np.isnan(found.saturation)
+    assert effects.against_label(still[0] - base, labels[:, 0], keyed=0.5) == 0.0
+    assert effects.against_label(-0.01 * labels[:, 0], labels[:, 0], keyed=0.5) == 1.0
 
 
 def test_a_yes_bias_steers_half_of_the_items_against_their_label() -> None:
@@ -156,13 +166,38 @@ def test_a_row_is_lift_plus_wave_plus_leakage() -> None:
     turn = np.deg2rad([angle(v) for v in SCHWARTZ])
     row = 0.2 + 0.5 * np.cos(turn - np.deg2rad(angle("hedonism") + 15))
     found = effects.circle_fit(row, "hedonism", SCHWARTZ)
-    assert (found.uniform, found.amplitude) == (pytest.approx(0.2), pytest.approx(0.5))
-    assert found.displacement == pytest.approx(15.0) and found.gain == pytest.approx(0.5 * np.cos(np.deg2rad(15)))
-    assert found.r2 == pytest.approx(1.0) and found.leakage == pytest.approx(0.0, abs=1e-12)
+    assert found.amplitude == pytest.approx(0.5) and found.displacement == pytest.approx(15.0)
+    assert found.r2 == pytest.approx(1.0) and found.gain > 0.4 and 0.05 < found.leakage < 0.15
+    row = 0.2 + 0.5 * np.cos(turn - np.deg2rad(angle("hedonism")))
+    found = effects.circle_fit(row, "hedonism", SCHWARTZ)
+    assert (found.uniform, found.gain) == (pytest.approx(0.2), pytest.approx(0.5))
+    assert found.leakage == pytest.approx(0.0, abs=1e-12)
     leaking = row.copy()
     leaking[SCHWARTZ.index("security")] += 1.0
     assert effects.circle_fit(leaking, "hedonism", SCHWARTZ).leakage > 0.1
     assert np.isnan(effects.circle_fit(np.full(10, np.nan), "hedonism", SCHWARTZ).r2)
+
+
+def test_what_only_the_target_gets_is_no_lift_no_circle_and_no_leakage() -> None:
+    turn, own = np.deg2rad([angle(v) for v in SCHWARTZ]), SCHWARTZ.index("power")
+    alone = np.zeros(10)
+    alone[own] = 3.0
+    found = effects.circle_fit(alone, "power", SCHWARTZ)
+    assert (found.uniform, found.gain, found.leakage) == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
+    both = alone + 0.1 + 0.4 * np.cos(turn - turn[own])
+    found = effects.circle_fit(both, "power", SCHWARTZ)
+    assert (found.uniform, found.gain, found.leakage) == pytest.approx((0.1, 0.4, 0.0), abs=1e-12)
+
+
+def test_a_wave_that_peaks_beside_the_target_is_leakage() -> None:
+    turn = np.deg2rad([angle(v) for v in SCHWARTZ])
+    found = effects.circle_fit(0.5 * np.cos(turn - np.deg2rad(angle("power") + 90)), "power", SCHWARTZ)
+    assert found.r2 == pytest.approx(1.0) and abs(found.gain) < 0.1 and found.leakage > 0.3
+
+
+def test_others_at_one_distance_from_the_target_tell_no_lift_from_a_circle() -> None:
+    four = ("hedonism", "achievement", "stimulation", "hedonism")
+    assert np.isnan(effects.circle_fit(np.array([1.0, 0.2, 0.2, 1.0]), "hedonism", four).gain)
 
 
 def test_selectivity_and_excess() -> None:
@@ -205,3 +240,8 @@ def test_least_leakage_hits_the_target_and_leaves_the_others() -> None:
     assert np.abs(small).sum() < np.abs(doses).sum()
     with pytest.raises(InputError, match="steer solve"):
         effects.least_leakage(effect * np.nan, wanted, np.ones(4), most=np.ones(4))
+
+
+def test_a_share_or_an_interval_that_does_not_exist_is_printed_as_such() -> None:
+    assert show.share_of(0.3, float("nan"), float("nan")) == "30% (n/a)" and show.share_of(*[float("nan")] * 3) == "n/a"
+    assert show.share_of(0.3, 0.1, 0.5) == "30% (10% .. 50%)" and show.ends(0.1, 0.25, "+.2f") == "+0.10 .. +0.25"

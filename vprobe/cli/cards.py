@@ -156,7 +156,7 @@ def _said(folder: Path) -> None:
     show.table("change in log-prob per token and SD of label within queries", heads, [
         (values.title(r.value), r.arm, number(r.strength, 3), number(r.effect, 4),
          f"{number(r.low, 4)} .. {number(r.high, 4)}", number(r.p, 4),
-         f"{r.anti:.0%} ({r.anti_low:.0%} .. {r.anti_high:.0%})", number(r.mean_shift, 3), str(r.n_items))
+         show.share_of(r.anti, r.anti_low, r.anti_high), number(r.mean_shift, 3), str(r.n_items))
         for r in rows if r.arm == "steered"
     ], left=2)  # fmt: skip
     for value, arm in dict.fromkeys((r.value, r.arm) for r in rows if r.arm != "steered"):

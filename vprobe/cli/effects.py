@@ -127,7 +127,7 @@ def _solved(folder: Path) -> None:
 
     rows = [
         (values.title(r.value), r.role, r.site, show.number(r.strength, 4), show.number(r.wanted),
-         show.number(r.tuned, 3), f"{r.reached:.3f} ({r.low:.3f} .. {r.high:.3f})", _miss(r), str(r.n_items),
+         show.number(r.tuned, 3), f"{r.reached:.3f} ({show.ends(r.low, r.high)})", _miss(r), str(r.n_items),
          show.number(r.n_needed, 0))
         for r in store.load_rows(folder, "solved", SolvedRow)
     ]  # fmt: skip
@@ -139,9 +139,8 @@ def _solved(folder: Path) -> None:
 
 
 def _miss(row: SolvedRow) -> str:
-    return (
-        "" if math.isnan(row.miss) else f"{row.miss:+.3f} ({row.low - row.wanted:+.3f} .. {row.high - row.wanted:+.3f})"
-    )
+    low, high = row.low - row.wanted, row.high - row.wanted
+    return "" if math.isnan(row.miss) else f"{row.miss:+.3f} ({show.ends(low, high, '+.3f')})"
 
 
 def _responses(folder: Path) -> None:
@@ -149,8 +148,8 @@ def _responses(folder: Path) -> None:
     from vprobe.types import ResponseRow
 
     rows = [
-        (values.title(r.value), r.method, r.site, show.number(r.slope, 3), f"{r.low:.3f} .. {r.high:.3f}",
-         f"{r.anti:.0%} ({r.anti_low:.0%} .. {r.anti_high:.0%})", show.number(r.rho), show.number(r.trend_p, 4),
+        (values.title(r.value), r.method, r.site, show.number(r.slope, 3), show.ends(r.low, r.high),
+         show.share_of(r.anti, r.anti_low, r.anti_high), show.number(r.rho), show.number(r.trend_p, 4),
          show.number(r.saturation), show.number(r.mean_shift, 3), str(r.n_items))
         for r in store.load_rows(folder, "dose_response", ResponseRow)
     ]  # fmt: skip
@@ -179,11 +178,12 @@ def _specificity(folder: Path) -> None:
 
     rows = [
         (values.title(r.target), r.method, r.kind, show.number(r.own, 3), show.number(r.others, 3),
-         "n/a" if math.isnan(r.ratio) else f"{r.ratio:.1%} ({r.low:.1%} .. {r.high:.1%})", show.number(r.uniform, 3),
+         show.share_of(r.ratio, r.low, r.high, ".1%"), show.number(r.uniform, 3),
          show.number(r.gain, 3), show.number(r.displacement, 0), show.number(r.leakage, 3), show.number(r.r2),
          str(r.n_items))
         for r in store.load_rows(folder, "specificity", SpecificityRow)
     ]  # fmt: skip
     heads = ("steered", "method", "labels", "own", "others", "others / own", "lift c", "circle g", "degrees off")
     heads += ("leak e", "R2", "n")
-    show.table("specificity: effect on the target, and on the others as lift + circle + leakage", heads, rows)
+    title = "specificity: effect on the target, on the others as lift + circle + leakage; degrees, R2: of the whole row"
+    show.table(title, heads, rows)

@@ -74,6 +74,29 @@ def number(value: Any, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def ends(low: float, high: float, spec: str = ".3f") -> str:
+    """Return both ends of an interval, "n/a" where there is none.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        spec: How each is written.
+    """
+    return "n/a" if math.isnan(low) or math.isnan(high) else f"{low:{spec}} .. {high:{spec}}"
+
+
+def share_of(share: float, low: float, high: float, spec: str = ".0%") -> str:
+    """Return a share with its interval, "n/a" for what does not exist.
+
+    Args:
+        share: The share.
+        low: Lower end.
+        high: Upper end.
+        spec: How each is written.
+    """
+    return "n/a" if math.isnan(share) else f"{share:{spec}} ({ends(low, high, spec)})"
+
+
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table.
 

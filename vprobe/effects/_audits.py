@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vprobe import stats
+from vprobe.effects._dose import STILL
 
 MEANING, PLACE, AGAINST, UNSHOWN, FEW = (
     "follows the meaning", "follows the place in the list", "goes against the label", "not shown",
@@ -67,7 +68,7 @@ def keyed_items(labels: Float[np.ndarray, " item"], *, keyed: float) -> np.ndarr
 
 
 def against_label(moved: Move, labels: Float[np.ndarray, " item"], *, keyed: float) -> float:
-    """Return the share of the items that express a value most whose change goes against their label.
+    """Return the share of the items that express a value most whose change goes against their label, by over `STILL`.
 
     Args:
         moved: Change in the direction of the dose.
@@ -78,7 +79,7 @@ def against_label(moved: Move, labels: Float[np.ndarray, " item"], *, keyed: flo
     """
     signed = moved * keyed_items(labels, keyed=keyed)
     real = np.isfinite(moved) & (keyed_items(labels, keyed=keyed) != 0)
-    return float((signed[real] < 0).mean()) if real.any() else math.nan
+    return float((signed[real] < -STILL).mean()) if real.any() else math.nan
 
 
 def options(

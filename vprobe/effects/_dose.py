@@ -12,8 +12,9 @@ from scipy import stats as scipy_stats
 from vprobe import stats
 from vprobe.errors import InputError
 
-_STILL = 1e-9
-"""Slopes smaller than this, rating points per unit of dose, go neither way."""
+STILL = 1e-4
+"""Rating points: a smaller change goes neither way. Runs of one model on batches of another shape differ by up to 1e-5,
+and a change that does nothing must not look as if it went half of the items' way and half against them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DoseResponse:
         low: Lower end of the 95 % BCa interval of `slope`, whole queries drawn.
         high: Upper end.
         sd: SD of the items' signed slopes.
-        anti: Share of items that go against their label: negative signed slope.
+        anti: Share of items that go against their label: negative signed slope, by more than `STILL` over the doses.
         anti_low: Lower end of its 95 % Clopper-Pearson interval; too narrow where items of one query go together.
         anti_high: Upper end.
         rho: Spearman correlation of dose with the mean signed rating over items.
@@ -122,7 +123,7 @@ def dose_response(
         return DoseResponse(nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, 0, len(labels))
     mine, moved = slopes[used], ratings[:, used] * sign[used]
     ends = _mean_interval(mine, np.asarray(groups)[used], seed)
-    against = int((mine < -_STILL).sum())
+    against = int((mine < -STILL / np.abs(doses).max()).sum())
     anti = scipy_stats.binomtest(against, n).proportion_ci(method="exact")
     whole = np.isfinite(moved).all(axis=0)
     mean = moved[:, whole].mean(axis=1) if whole.any() else np.full(len(doses), np.nan)
@@ -142,7 +143,7 @@ def _mean_interval(slopes: np.ndarray, groups: np.ndarray, seed: int) -> stats.I
 
 
 def _rho(doses: np.ndarray, mean: np.ndarray) -> float:
-    if not np.isfinite(mean).all() or np.ptp(mean) <= _STILL:
+    if not np.isfinite(mean).all() or np.ptp(mean) <= STILL:
         return math.nan
     return stats.pearson(scipy_stats.rankdata(doses), scipy_stats.rankdata(np.round(mean, 12)))
 
@@ -167,7 +168,7 @@ def _asymmetry(doses: np.ndarray, mean: np.ndarray) -> float:
         return math.nan
     middle = mean[np.flatnonzero(doses == 0)[0]]
     down = (middle - mean[0]) / -doses[0]
-    return float((mean[-1] - middle) / doses[-1] / down) if abs(down) > _STILL else math.nan
+    return float((mean[-1] - middle) / doses[-1] / down) if abs(middle - mean[0]) > STILL else math.nan
 
 
 def _saturation(doses: np.ndarray, mean: np.ndarray) -> float:
@@ -181,7 +182,7 @@ def _saturation(doses: np.ndarray, mean: np.ndarray) -> float:
         if len(x) < 3 or x[0] != 0:
             continue
         steps = np.diff(y) / np.diff(x)
-        flat = np.flatnonzero(steps[1:] < steps[0] / 2) if steps[0] > _STILL else np.array([], dtype=int)
+        flat = np.flatnonzero(steps[1:] < steps[0] / 2) if y[1] - y[0] > STILL else np.array([], dtype=int)
         if len(flat):
             found.append(float(x[flat[0] + 1]))
     return min(found, default=math.nan)

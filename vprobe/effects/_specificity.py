@@ -13,34 +13,37 @@ from vprobe.values import angle
 
 @dataclass(frozen=True)
 class CircleFit:
-    """One row of an effect matrix as c + a cos(theta_j - delta) + e_j.
+    """One row of an effect matrix: what other values get as c + g cos(theta_j - theta_i) + e_j, and the row's own wave.
+
+    The effect on the target has no part in c, g and e: a vector that moves its target alone lifts nothing, brings no
+    neighbours along and does not leak, however large its effect is.
 
     Args:
-        uniform: c, the lift of all values alike.
-        amplitude: a, at least 0.
-        displacement: How far the peak lies from the target's own angle, degrees, -180 to 180.
-        gain: g, the part of the amplitude that points at the target: a cos(displacement).
-        leakage: Root mean square of e over the values that are not the target.
-        r2: Share of the row's variance the wave explains; NaN when the row does not vary.
+        uniform: c, the lift of all other values alike.
+        gain: g, what the others get according to how near the target they lie on the circle.
+        leakage: Root mean square of e, what neither says: a wave that peaks elsewhere is leakage too.
+        amplitude: a of the wave a cos(theta_j - delta) through the whole row, target and all; at least 0.
+        displacement: How far its peak lies from the target's own angle, degrees, -180 to 180.
+        r2: Share of the row's variance this wave and a lift explain; NaN when the row does not vary.
     """
 
     uniform: float
-    amplitude: float
-    displacement: float
     gain: float
     leakage: float
+    amplitude: float
+    displacement: float
     r2: float
 
 
 def circle_fit(effects: Float[np.ndarray, " measured"], target: str, measured: tuple[str, ...]) -> CircleFit:
-    """Fit a lift and one wave round the circle of values to the effects of steering one value.
+    """Divide the effects of steering one value into lift, circle and leakage, and fit one wave to all of them.
 
     Args:
         effects: One row of an effect matrix.
         target: Value steered.
         measured: Values of the columns; only Schwartz values with an effect enter.
 
-    Source: structural summary method: Zimmermann & Wright (2017), Assessment 24.
+    Source: amplitude, displacement and r2: structural summary method, Zimmermann & Wright (2017), Assessment 24.
     """
     known = np.isfinite(effects)
     if known.sum() < 4:
@@ -53,12 +56,14 @@ def circle_fit(effects: Float[np.ndarray, " measured"], target: str, measured: t
     rest = y - design @ b
     total = float(((y - y.mean()) ** 2).sum())
     off = np.array([one != target for one in measured])[known]
+    shared, _, rank, _ = np.linalg.lstsq(design[off, :2], y[off], rcond=None)
+    lift, gain = (float(one) for one in shared) if rank == 2 else (math.nan, math.nan)
     return CircleFit(
-        uniform=float(b[0]),
+        uniform=lift,
+        gain=gain,
+        leakage=float(np.sqrt(((y[off] - lift - gain * design[off, 1]) ** 2).mean())),
         amplitude=float(np.hypot(b[1], b[2])),
         displacement=float(np.rad2deg(np.arctan2(b[2], b[1]))),
-        gain=float(b[1]),
-        leakage=float(np.sqrt((rest[off] ** 2).mean())) if off.any() else math.nan,
         r2=1 - float((rest**2).sum()) / total if total > 0 else math.nan,
     )
 

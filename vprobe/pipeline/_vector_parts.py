@@ -63,7 +63,7 @@ SPECS = (
          "What vectors that mean nothing do at the outermost doses: same site, same tokens, same length. An effect "
          "that they reach too is none of this vector's own.", (Source("nulls", "steer", SWEEP), _SWEPT, _SAID)),
     Spec("specificity", "Specificity",
-         "What else moves: the vector's row of the effect matrix, what of it is a lift of all values, what the circle "
+         "What else moves: the vector's row of the effect matrix, what of it is a lift of all others, what the circle "
          "of values would bring along, and what is left as leakage.",
          (Source("effects", "matrix", MATRIX), Source("specificity", "matrix", MATRIX))),
     Spec("damage", "Damage",

@@ -163,16 +163,14 @@ def _dot(axes: Axes, row: EffectRow, y: float, *, filled: bool) -> None:
 
 
 def _fit(card: VectorCard, measured: Sequence[str]) -> list[float]:
-    """Return c + a cos(theta - delta) of the vector's own row; nothing where it was not fitted."""
+    """Return c + g cos(theta - own angle) of the vector's own row; nothing where it was not fitted."""
     found: tuple[SpecificityRow, ...] = card.part("specificity").rows("specificity")
     own = card.direction.method.replace("_", "-")
     row = next((r for r in found if r.kind == "unique" and r.method.replace("_", "-") == own), None)
     if row is None or not math.isfinite(row.gain) or not all(one in values.SCHWARTZ for one in measured):
         return []
-    delta = math.radians(values.angle(card.direction.value) + row.displacement)
-    turn = math.cos(math.radians(row.displacement))
-    size = row.gain / turn if abs(turn) > 1e-6 else math.nan
-    return [row.uniform + size * math.cos(math.radians(values.angle(one)) - delta) for one in measured]
+    turn = {one: math.radians(values.angle(one) - values.angle(card.direction.value)) for one in measured}
+    return [row.uniform + row.gain * math.cos(turn[one]) for one in measured]
 
 
 def _specific_handles(methods: Sequence[str], fit: bool) -> list[Line2D | Patch]:

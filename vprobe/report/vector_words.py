@@ -144,8 +144,11 @@ def _specificity(rows: Sequence[SpecificityRow]) -> list[Cells]:
          significant(r.leakage), share(r.r2), str(r.n_items))
         for r in rows
     ]  # fmt: skip
-    return [("Each row of effects as a lift of all values c, a gain g along the circle, and what is left e.", heads,
-             made)]  # fmt: skip
+    caption = (
+        "Effects on other values as a lift c, a gain g along the circle, and what is left e; degrees off and R2 are of "
+        "a wave through the whole row."
+    )
+    return [(caption, heads, made)]
 
 
 def _damage(rows: Sequence[DamageRow]) -> list[Cells]:

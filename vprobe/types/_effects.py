@@ -113,11 +113,11 @@ class SpecificityRow:
         ratio: `others` over the absolute value of `own`.
         low: Lower end of the ratio's 95 % interval, whole queries drawn; a mean absolute value is never below 0.
         high: Upper end.
-        uniform: Lift of all values alike, c of c + g cos + e.
-        gain: Circle-consistent part, g, at the target's angle.
-        displacement: How far the peak lies from the target's angle, degrees.
+        uniform: Lift of all other values alike, c of c + g cos + e; the target's own effect has no part in the three.
+        gain: g, what others get as the circle would have it, by their angle to the target.
+        displacement: How far the peak of a wave through the whole row lies from the target's angle, degrees.
         leakage: Root mean square of e over the other values.
-        r2: Share of the row that lift and wave explain.
+        r2: Share of the whole row that a lift and a wave with a peak anywhere explain.
         n_items: Items used.
     """
 
