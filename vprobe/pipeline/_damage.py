@@ -15,10 +15,10 @@ from vprobe.config import RunConfig
 from vprobe.damage import Dose
 from vprobe.errors import InputError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
-from vprobe.pipeline._costs import Material, done, drift, material, unit_of
+from vprobe.pipeline._costs import Material, done, drift, material
 from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed
-from vprobe.pipeline._manner import manner
+from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
@@ -77,16 +77,15 @@ def _plan(
     folder: Path, config: RunConfig, backend: Backend, target: Direction, samples: np.ndarray, what: Material
 ) -> list[_Planned]:
     strengths = tuple(sorted({float(one) for one in config.strengths} - {0.0}))
-    how = manner(folder, config, target, samples=samples)
-    unit, name = unit_of(backend, how, target, config, what.texts)
+    push = push_of(folder, config, backend, target, samples=samples, texts=what.texts)
     out = []
     for strength in strengths:
-        change = how.change(target, strength * unit)
+        change = push.how.change(target, strength * push.unit)
         out.append(
             _Planned(
                 Dose(
-                    target.value, target.method, str(change.at), change.positions, strength, change.coefficient, name,
-                    how.operation.name,
+                    target.value, target.method, str(change.at), change.positions, strength, change.coefficient,
+                    push.name, push.how.operation.name,
                 ),
                 (change,),
             )

@@ -14,9 +14,9 @@ from vprobe import agreement, controls, effects, scores, stats, steering
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
-from vprobe.pipeline._costs import unit_of
-from vprobe.pipeline._manner import Manner, manner
+from vprobe.pipeline._manner import Manner
 from vprobe.pipeline._nulls import Trial
+from vprobe.pipeline._push import push_of
 from vprobe.pipeline._trial import rated
 from vprobe.steering import Dose
 from vprobe.types import ChangeRow, DoseRow, Scores
@@ -56,17 +56,17 @@ def dosed(
     Raises:
         InputError: Null vectors for an operation that does not depend on the vector, or an unusable dose.
     """
-    how = manner(folder, config, trial.target, samples=trial.on.train)
+    push = push_of(folder, config, backend, trial.target, samples=trial.on.train)
+    how = push.how
     _check_nulls(how, trial)
-    unit, name = unit_of(backend, how, trial.target, config)
-    asked = {float(strength) * unit: float(strength) for strength in config.strengths}
+    asked = {float(strength) * push.unit: float(strength) for strength in config.strengths}
     planned = steering.doses(
         trial.target, nulls=trial.nulls, strengths=tuple(asked), unit=trial.unit, positions=config.steer_positions,
         operation=how.operation, gate=how.gate, each=how.each,
     )  # fmt: skip
     ratings = rated(config, trial.on, backend, [dose.steering for dose in planned], progress)
     base = ratings[0].expected
-    plain = _plain(config, trial, how, name)
+    plain = _plain(config, trial, how, push.name)
     rows = []
     for dose, found in zip(planned, ratings, strict=True):
         row = replace(

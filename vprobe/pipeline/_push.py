@@ -14,7 +14,7 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.pipeline._costs import texts_of, unit_of
 from vprobe.pipeline._manner import Manner, manner
-from vprobe.types import Benchmark, Direction, Steering
+from vprobe.types import Benchmark, Direction, Steering, Tokens
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,32 @@ class Push:
         return self.how.operation.coefficient(self.unit, self.vector.unit)
 
 
+def push_of(
+    folder: Path,
+    config: RunConfig,
+    backend: Backend,
+    vector: Direction,
+    *,
+    samples: Sequence[int] | np.ndarray | None = None,
+    texts: Sequence[Tokens] | None = None,
+) -> Push:
+    """Return how one vector is steered, as configured.
+
+    Args:
+        folder: A run with activations and directions.
+        config: What to do, and `dose`.
+        backend: The model; asked for its drift on neutral texts where the unit is a KL.
+        vector: The vector.
+        samples: Rows of the run that probes and erasers may be fitted on; all when None.
+        texts: Neutral texts; those of the model when None.
+
+    Raises:
+        InputError: Unknown operation, gate or option, an operation without what it needs, or a KL out of reach.
+    """
+    how = manner(folder, config, vector, samples=samples)
+    return Push(vector, how, *unit_of(backend, how, vector, config, texts))
+
+
 def pushes_of(
     folder: Path,
     config: RunConfig,
@@ -64,11 +90,10 @@ def pushes_of(
         InputError: Unknown operation, gate or option, an operation without what it needs, or a KL out of reach.
     """
     texts = texts_of(backend, config)[0] if config.dose else None
-    out = {}
-    for value, vector in vectors.items():
-        how = manner(folder, config, vector, samples=samples)
-        out[value] = Push(vector, how, *unit_of(backend, how, vector, config, texts))
-    return out
+    return {
+        value: push_of(folder, config, backend, vector, samples=samples, texts=texts)
+        for value, vector in vectors.items()
+    }
 
 
 def spread_of(found: Sequence[Benchmark], values: Sequence[str]) -> Float[np.ndarray, " value"]:

@@ -21,9 +21,8 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
-from vprobe.pipeline._costs import unit_of
 from vprobe.pipeline._lookup import as_probed
-from vprobe.pipeline._manner import manner
+from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
@@ -122,11 +121,10 @@ def _rows(
     fit = Fit(folder, config, known, on, Site.parse(site_of(folder, config, value, on.held_out)))
     every = _vectors(config, known, value, fit)
     vector = every[0][1]
-    how = manner(folder, config, vector, samples=on.train)
-    unit, dose = unit_of(backend, how, vector, config)
+    push = push_of(folder, config, backend, vector, samples=on.train)
     doses = sorted({float(one) for one in config.strengths} - {0.0})
     arms = [
-        _Arm(arm, draw, strength, (how.change(one, strength * unit),))
+        _Arm(arm, draw, strength, (push.how.change(one, strength * push.unit),))
         for draw, (arm, one) in _numbered(every)
         for strength in doses
     ]
@@ -138,7 +136,7 @@ def _rows(
     each = np.array([[x for one in some for x in one.logprobs or ()] for some in told]) / np.array(sizes)
     labels = np.array([item.loading(value) for item in queries.items])
     return [
-        _row(config, value, one, vector, dose, each[number] - each[0], labels, queries)
+        _row(config, value, one, vector, push.name, each[number] - each[0], labels, queries)
         for number, one in enumerate(arms, start=1)
     ]
 

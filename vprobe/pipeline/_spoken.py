@@ -16,10 +16,11 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._common import load_backend
-from vprobe.pipeline._costs import texts_of, unit_of
+from vprobe.pipeline._costs import texts_of
 from vprobe.pipeline._import import about, given, of_run
 from vprobe.pipeline._lookup import as_probed, direction
 from vprobe.pipeline._manner import manner
+from vprobe.pipeline._push import push_of
 from vprobe.pipeline._study import study
 from vprobe.pipeline._within import inside, within
 from vprobe.types import Direction, Generation, Piece, SideBySide, Span, Steering, Tokens
@@ -110,8 +111,8 @@ def changes_of(
         backend = backend or load_backend(config)
     changes = []
     for one, (_, size) in zip(chosen, wanted, strict=True):
-        how = manner(folder or Path(), config, one)
-        changes.append(how.change(one, size * unit_of(backend, how, one, config)[0]))
+        push = push_of(folder or Path(), config, backend, one)
+        changes.append(push.how.change(one, size * push.unit))
     return backend, changes, wanted
 
 

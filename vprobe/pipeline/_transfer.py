@@ -15,9 +15,8 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import DataError, InputError, ModelError, unknown
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
-from vprobe.pipeline._costs import unit_of
 from vprobe.pipeline._lookup import as_probed
-from vprobe.pipeline._manner import manner
+from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
@@ -150,13 +149,13 @@ def _arms(folder: Path, config: RunConfig, known: Study, value: str, backend: Ba
     vector = fit.direction(value, fitted[column], method)
     nulls = [v for v in fitted[column + k :: k] if np.isfinite(v).all()]
     every = (vector, *(fit.direction(value, v, method, called="shuffled") for v in nulls))
-    how = manner(folder, config, vector, samples=on.train)
-    unit, dose = unit_of(backend, how, vector, config)
+    push = push_of(folder, config, backend, vector, samples=on.train)
     most = max(abs(float(one)) for one in config.strengths)
     if not most > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
-    pairs = tuple((how.change(one, most * unit), how.change(one, -most * unit)) for one in every)
-    return _Arms(vector, most, dose, pairs)
+    dose = most * push.unit
+    pairs = tuple((push.how.change(one, dose), push.how.change(one, -dose)) for one in every)
+    return _Arms(vector, most, push.name, pairs)
 
 
 def _row(config: RunConfig, backend: Backend, one: _Instrument, arms: _Arms) -> TransferRow:
