@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vprobe.backends._made import settled, wide_of
 from vprobe.backends._rows import Rows
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Operation, Site, Steering, Tokens
@@ -160,14 +161,22 @@ class Bench:
         rows = torch.nonzero(mine >= 0)[:, 0]
         return rows, mine[rows]
 
+    def given(self, which: Tensor | None) -> tuple[list[Any], list[Any]]:
+        """Return what the operation is handed beside activations, vector and coefficient first; and what the gate is.
+
+        Args:
+            which: Per row its change; None where all have the only one.
+        """
+        if which is None or len(self.group.ones) == 1:
+            own, which = [self._vectors[0], self.group.kind.coefficient], None
+        else:
+            own = [self._vectors[which], self._sizes[which][:, None, None]]
+        return [*own, *self._picked(self._arrays, which)], self._picked(self._gates, which)
+
     def moved(self, x: Tensor, which: Tensor | None) -> Tensor:
         """Return activations (row, token, width) after the change."""
         operation = self.group.kind.operation
-        if which is None or len(self.group.ones) == 1:
-            new = operation.apply(x, self._vectors[0], self.group.kind.coefficient, *self._picked(self._arrays, None))
-        else:
-            sizes = self._sizes[which][:, None, None]
-            new = operation.apply(x, self._vectors[which], sizes, *self._picked(self._arrays, which))
+        new = operation.apply(x, *self.given(which)[0])
         if not isinstance(new, Tensor) or new.shape != x.shape:
             raise _shape(operation, self.group.kind)
         return new
@@ -177,8 +186,7 @@ class Bench:
         gate = self.group.kind.gate
         if gate is None:
             return torch.ones((*x.shape[:-1], 1), dtype=torch.bool, device=x.device)
-        which = None if len(self.group.ones) == 1 else which
-        found = gate.opens(x, *self._picked(self._gates, which))
+        found = gate.opens(x, *self.given(which)[1])
         if not isinstance(found, Tensor) or found.dtype != torch.bool or found.shape != (*x.shape[:-1], 1):
             raise ModelError(
                 f"gate {gate.name} does not answer yes or no for every token",
@@ -219,7 +227,7 @@ class Changer:
     """
 
     def __init__(self, changes: Sequence[Sequence[Steering]], texts: Sequence[Tokens] = ()) -> None:
-        self._mixes = mixes(changes)
+        self.mixes = mixes(changes)
         self._texts, self._benches = texts, {}
         self._spans: Tensor | None = None
 
@@ -234,7 +242,7 @@ class Changer:
         Raises:
             ModelError: Activations that are not one per token of the batch.
         """
-        for mix in self._mixes.get(place, ()):
+        for mix in self.mixes.get(place, ()):
             if rows is None or x.shape[:2] != rows.real.shape:
                 raise ModelError(
                     f"activations of shape {tuple(x.shape)} at {place}", expected="one per token of the batch"
@@ -259,7 +267,7 @@ class Changer:
 
     def _together(self, mix: Mix, x: Tensor, rows: Rows) -> Tensor:
         """Work out every change on the activations as they came, and settle them by the conflict policy."""
-        wide = _wide(x)
+        wide = wide_of(x)
         shifts, acting = [], []
         for step in mix.steps:
             shift, act = torch.zeros_like(wide), torch.zeros_like(wide[..., :1], dtype=torch.bool)
@@ -270,27 +278,16 @@ class Changer:
                 act[where] = acts
             shifts.append(shift)
             acting.append(act)
-        moves, acts = torch.stack(shifts), torch.stack(acting)
-        if mix.conflict in ("strongest", "first"):
-            weight = moves.norm(dim=-1, keepdim=True) if mix.conflict == "strongest" else acts.float()
-            total = torch.take_along_dim(moves, weight.argmax(dim=0, keepdim=True), dim=0)[0]
-        else:
-            total = moves.sum(dim=0)
-        if mix.conflict == "mean":
-            total = total / acts.sum(dim=0).clamp(min=1)
-        return torch.where(acts.any(dim=0), (wide + total).to(x.dtype), x)
+        return settled(mix.conflict, x, torch.stack(shifts), torch.stack(acting))
 
     def _moved(self, group: Group, x: Tensor, rows: Rows) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return which rows a group changes (None: all), their activations after it, and on which tokens it acts."""
-        if id(group) not in self._benches:
-            self._benches[id(group)] = Bench(group, x.device)
-        bench, kind = self._benches[id(group)], group.kind
+        bench, kind = self.bench(group, x.device), group.kind
         members, which = bench.members(rows.owner)
         if members is not None:
             x, rows = x[members], rows.of(members)
-        wide = _wide(x)
-        spans = self._option_spans(x.device)[rows.owner] if kind.positions == "option_span" else None
-        acts = rows.steered(kind.positions, spans)[:, :, None]
+        wide = wide_of(x)
+        acts = self.acting(group, rows)
         asked = kind.gate is not None and kind.gate.each == "prompt"
         ends = bench.ends(wide, rows) if asked or kind.each == "prompt" else wide[:, :1]
         new = wide + (bench.moved(ends, which) - ends) if kind.each == "prompt" else bench.moved(wide, which)
@@ -298,16 +295,24 @@ class Changer:
             acts = acts & bench.opened(ends if asked else wide, which)
         return members, new, acts
 
+    def bench(self, group: Group, device: Any) -> Bench:
+        """Return a group's vectors and sizes on a device."""
+        if id(group) not in self._benches:
+            self._benches[id(group)] = Bench(group, device)
+        return self._benches[id(group)]
+
+    def acting(self, group: Group, rows: Rows) -> Tensor:
+        """Return the tokens of these rows that a group's position rule names: (row, token, 1)."""
+        rule = group.kind.positions
+        spans = self._option_spans(rows.real.device)[rows.owner] if rule == "option_span" else None
+        return rows.steered(rule, spans)[:, :, None]
+
     def _option_spans(self, device: Any) -> Tensor:
         if self._spans is None:
             if not self._texts:
                 raise ModelError("changes at the option span without the texts", do="report this")
             self._spans = torch.tensor([text.interval("option_span") for text in self._texts], device=device)
         return self._spans.to(device)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _shape(operation: Operation, one: Steering) -> ModelError:

@@ -1,7 +1,7 @@
 """A model that runs at NDIF: nnsight sends each forward there, and what was asked for comes back.
 
-Nothing of this process is there but plain numbers and the names of modules. So activations are taken whole and pooled
-here, texts share nothing (no cache travels), and steering, which is code of ours inside the forward, is refused.
+Nothing of this process is there but plain numbers, the names of modules and functions by their source. So activations
+are taken whole and pooled here, texts share nothing (no cache travels), and changes are packed before they are sent.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import transformers
 from torch import Tensor, nn
 
 from vprobe.backends import _loading
-from vprobe.backends._families import Anatomy, Change, accepts, blocks_of, first
+from vprobe.backends._carried import packed, plain
+from vprobe.backends._families import Anatomy, Change, accepts, blocks_of
 from vprobe.backends._fingerprint import known
+from vprobe.backends._made import Load, carry_out
+from vprobe.backends._steer import Passing
 from vprobe.errors import ModelError
 
 APART = "it runs elsewhere, and no cache travels"
@@ -66,10 +69,14 @@ def anatomy_of(model: Any, name: str) -> Anatomy:
     return Anatomy(model.base_model, blocks, (), (), False, points, cached=False, forkable=False)
 
 
+_Place = tuple[Any, bool, Load, bool]
+"""The envoy of a module, whether what enters it is meant, what is changed there, and whether it is read."""
+
+
 class _Looked:
     """A place that the next forwards are asked about."""
 
-    def __init__(self, module: nn.Module, enters: bool, change: Change, every: list[_Looked]) -> None:
+    def __init__(self, module: nn.Module, enters: bool, change: Any, every: list[_Looked]) -> None:
         self.module, self.enters, self.change, self._every = module, enters, change, every
 
     def remove(self) -> None:
@@ -94,13 +101,13 @@ class Away:
         self._looked: list[_Looked] = []
 
     def watch(self, module: nn.Module, enters: bool, change: Change) -> Any:
-        """Have a change look at what enters or leaves a block, after the forward."""
+        """Have a session's changes made at what enters or leaves a block, and what flows on handed to it."""
         one = _Looked(module, enters, change, self._looked)
         self._looked.append(one)
         return one
 
     def run(self, module: nn.Module, given: dict[str, Any], *, logits: bool) -> Any:
-        """Send a forward, and show what came back to those who asked.
+        """Send a forward with its changes, and hand what came back to those who asked.
 
         Args:
             module: The whole model; its part without the unembedding cannot be sent alone.
@@ -108,12 +115,13 @@ class Away:
             logits: They are wanted, not only what blocks hold.
 
         Raises:
-            ModelError: The forward failed there, or a change was to be made.
+            ModelError: The forward failed there, or a change cannot be sent.
         """
         if not logits and accepts(module, "logits_to_keep"):
             given = {**given, "logits_to_keep": 1}
-        asked = sorted(self._looked, key=lambda one: (self._order[id(one.module)], not one.enters))
-        places = [(self._envoys[id(one.module)], one.enters) for one in asked]
+        asked = [one for one in self._looked if isinstance(one.change, Passing)]  # others would end a forward early
+        asked.sort(key=lambda one: (self._order[id(one.module)], not one.enters))
+        places = [self._place(one) for one in asked]
         try:
             held, said = _sent(self._wrapped, places, given, self._remote)
         except Exception as error:
@@ -121,28 +129,39 @@ class Away:
                 f"the forward failed where it was sent: {str(error).strip()[:300] or type(error).__name__}",
                 where="--remote", do="check the key of NDIF, and whether it runs this model",
             ) from error  # fmt: skip
-        for one, x in zip(asked, held, strict=True):
-            if one.change(x) is not x:
-                raise ModelError(
-                    "steering does not travel", where="--remote", expected="reading and rating without steering",
-                    do="run the model here",
-                )  # fmt: skip
+        back = iter(held)
+        for one, (_, _, _, wanted) in zip(asked, places, strict=True):
+            one.change.session.made(one.change.place, next(back) if wanted else None)
         return SimpleNamespace(logits=said, past_key_values=None)
 
+    def _place(self, one: _Looked) -> _Place:
+        """Return a place as it is sent."""
+        session, place = one.change.session, one.change.place
+        load = packed(session.changer, place, session.rows)
+        return self._envoys[id(one.module)], one.enters, load, session.reads(place)
 
-def _sent(
-    wrapped: Any, places: Sequence[tuple[Any, bool]], given: dict[str, Any], remote: Any
-) -> tuple[list[Tensor], Tensor]:
-    """Run one trace elsewhere; its block holds nothing of vprobe, which is not installed there."""
+
+def _sent(wrapped: Any, places: Sequence[_Place], given: dict[str, Any], remote: Any) -> tuple[list[Tensor], Tensor]:
+    """Run one trace elsewhere; its block holds nothing of vprobe's modules, which are not installed there."""
     import nnsight
 
+    change = plain(carry_out, "this engine")
     with wrapped.trace(**given, remote=remote):
         kept = []
-        for envoy, enters in places:
-            kept.append(envoy.input if enters else envoy.output)
+        for envoy, enters, load, wanted in places:
+            out = envoy.input if enters else envoy.output
+            x = out[0] if isinstance(out, tuple) else out
+            if load:
+                x = change(x, load)
+                if enters:
+                    envoy.input = x
+                else:
+                    envoy.output = (x, *out[1:]) if isinstance(out, tuple) else x
+            if wanted:
+                kept.append(x)
         held = nnsight.save(kept)
         said = nnsight.save(wrapped.output.logits)
-    return [first(one) for one in held], said
+    return list(held), said
 
 
 @final

@@ -122,6 +122,23 @@ def changes(steering: Steered, texts: Sequence[Tokens]) -> tuple[tuple[Steering,
     return rows
 
 
+@dataclass(frozen=True)
+class Passing:
+    """What a session does at a place: call it with what flows by, or ask it what is to be done.
+
+    Args:
+        session: The session.
+        place: Where.
+    """
+
+    session: Session
+    place: Site
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Steer and read."""
+        return self.session._pass(self.place, x)
+
+
 @dataclass
 class Session:
     """One or more forwards of a model with hooks in place; use as a context manager.
@@ -202,7 +219,34 @@ class Session:
 
     def _hook(self, place: Site) -> Any:
         self._fired[place] = 0
-        return self.anatomy.attach(place, lambda x: self._pass(place, x))
+        return self.anatomy.attach(place, Passing(self, place))
+
+    @property
+    def rows(self) -> Rows:
+        """What the tokens of the forward now running are."""
+        if self._rows is None:
+            raise ModelError("a place asked about outside a forward", do="report this")
+        return self._rows
+
+    @property
+    def changer(self) -> Changer:
+        """The changes, once the hooks are in place."""
+        return self._changer if self._changer is not None else Changer(())
+
+    def reads(self, place: Site) -> bool:
+        """Tell whether what flows through a place is read."""
+        return any(place_of(site) == place for site in self.sites)
+
+    def made(self, place: Site, x: Tensor | None) -> None:
+        """Note a place whose changes were made elsewhere, and read what flowed on from it.
+
+        Args:
+            place: Where.
+            x: Activations after the changes; None where nothing is read.
+        """
+        self._fired[place] += 1
+        if x is not None:
+            self._read(place, x)
 
     def _pass(self, place: Site, x: Tensor) -> Tensor:
         """Steer and read what flows through a place; the very same tensor comes back when nothing changed it."""
