@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from vprobe import batching, prompts, responses
-from vprobe.backends import _branches, _choose, _engine, _memory, _together
+from vprobe.backends import _arms, _branches, _choose, _engine, _memory, _together
 from vprobe.backends._steer import Session, changes
+from vprobe.errors import ModelError
 from vprobe.types import Answers, Gate, Site, Tokens
 
 from tests import tiny
@@ -248,6 +249,8 @@ def test_what_does_not_fit_is_halved_and_nothing_is_lost(llama: Case, error: Cal
         lambda: [one.ids for one in engine.generate(texts, max_new_tokens=3, temperature=1.0, seed=4)],
         lambda: numbers([row for arm in engine.choose_arms(rows, [(), late, late]) for row in arm]),
         lambda: numbers([row for arm in engine.choose_arms(rows, [(), change, change]) for row in arm]),
+        lambda: engine.drift(texts, steering=late),
+        lambda: engine.drift(texts, steering=[(), *[late] * (len(texts) - 1)]),
     ]
     wanted = [run() for run in runs]
     assert engine.halved == 0
@@ -271,9 +274,50 @@ def test_other_errors_and_a_single_row_too_large_come_out(llama: Case) -> None:
             raise MemoryError
         ran.extend(group)
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(ModelError, match="a single text, 1 tokens"):
         memory.all([range(6)], len, run)
     assert ran == [0, 1, 2] and memory.halved == 2
     scarce(llama.engine, 0, lambda: RuntimeError("sizes do not match"))
     with pytest.raises(RuntimeError, match="sizes"):
         llama.engine.choose(asked(llama.engine))
+
+
+def test_sums_are_not_added_twice_when_memory_runs_out_between_two_sites(llama: Case, monkeypatch: Any) -> None:
+    stems = [tuple(range(first, 110)) for first in (40, 41)]
+    texts = [Tokens(f"{stem[0]} {i}", stem + (30,) * i, len(stem) + i) for stem in stems for i in range(3)]
+    sites = [Site(0), Site(1), Site(2)]
+    wanted, made, zeros = llama.engine.read(texts, sites, ["last_prompt"]), [], torch.zeros
+
+    def scant(*shape: Any, **given: Any) -> torch.Tensor:
+        made.extend([shape] if shape == (len(texts), llama.engine.info.d_model) else [])
+        if len(made) == 2:
+            made.append(shape)
+            raise torch.OutOfMemoryError
+        return zeros(*shape, **given)
+
+    monkeypatch.setattr(torch, "zeros", scant)
+    np.testing.assert_allclose(llama.engine.read(texts, sites, ["last_prompt"]), wanted, rtol=1e-5, atol=1e-6)
+    assert llama.engine.halved == 1
+
+
+def test_memory_that_runs_out_in_a_trial_says_nothing_about_the_model(llama: Case, monkeypatch: Any) -> None:
+    engine, rows = llama.engine, asked(llama.engine)
+    arms = [(), (steered(llama, "resid_post.0", 2.0, "response"),), (steered(llama, "resid_post.1", 2.0, "all"),)]
+    wanted, known = numbers([row for arm in engine.choose_arms(rows, arms) for row in arm]), dict(engine._forks)
+    assert set(known.values()) == {True} and _choose._HOLDS[engine._model]
+    engine._forks.clear()
+    del _choose._HOLDS[engine._model]
+
+    def scant(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_choose, "_branched", scant)
+        patch.setattr(_arms, "_forked", scant)
+        assert gap(engine.choose_arms(rows, arms)[1], engine.choose(rows, steering=arms[1])) <= 1e-4
+        assert not engine._forks and engine._model not in _choose._HOLDS
+        patch.setattr(_together, "choose", scant)
+        with pytest.raises(torch.OutOfMemoryError):
+            _choose.unshared(engine._model, engine._anatomy, engine._vocab)
+    assert gap([row for arm in engine.choose_arms(rows, arms) for row in arm], wanted) <= 1e-4
+    assert engine._forks == known

@@ -13,6 +13,7 @@ from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._choose import Limits, branches_hold, choose, close, tails
 from vprobe.backends._families import Anatomy
 from vprobe.backends._fork import Arm, ForkSession, fork_of
+from vprobe.backends._memory import TooLarge, short
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Session
 from vprobe.backends._together import apart
@@ -96,8 +97,10 @@ def _forks(
         try:
             found = _forked(model, anatomy, rows, arms, tree, limits)
             known[place] = all(close(f, w, model.dtype) for f, w in zip(found, apart, strict=True))
-        except RuntimeError:  # masks of another shape
-            known[place] = False
+        except (RuntimeError, MemoryError, TooLarge) as error:
+            if short(error):
+                return False  # not known yet
+            known[place] = False  # masks of another shape
     return known[place]
 
 

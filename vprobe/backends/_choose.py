@@ -14,7 +14,7 @@ from vprobe import batching
 from vprobe.backends import _together
 from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._families import Anatomy
-from vprobe.backends._memory import Memory
+from vprobe.backends._memory import Memory, short
 from vprobe.backends._run import Batch, inputs, pad
 from vprobe.backends._steer import Rows, Session
 from vprobe.types import Answers, Tokens
@@ -100,8 +100,10 @@ def unshared(model: Any, anatomy: Anatomy, vocab: int) -> str:
     with torch.inference_mode(), Session(anatomy, (), texts=[row.prompt for row in rows]) as session:
         try:
             found = _together.choose(model, anatomy, session, rows, 48, vocab, Memory(), room=48, least=4)
-        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):  # masks of another shape
-            return PACKED
+        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+            if short(error):
+                raise
+            return PACKED  # masks of another shape
         return "" if close(found, _forked(model, session, rows, range(3)), model.dtype) else PACKED
 
 
@@ -115,7 +117,12 @@ def branches_hold(model: Any, session: Session, rows: Sequence[Answers]) -> bool
     Some models take positions from the order of tokens, or look back through a window of them.
     """
     if model not in _HOLDS:
-        _HOLDS[model] = not getattr(model.config, "window_size", None) and _alike(model, session, rows)
+        try:
+            _HOLDS[model] = not getattr(model.config, "window_size", None) and _alike(model, session, rows)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not short(error):
+                raise
+            return False  # not known yet
     return _HOLDS[model]
 
 
@@ -127,8 +134,10 @@ def _alike(model: Any, session: Session, rows: Sequence[Answers]) -> bool:
     rows = tried
     try:
         found = _branched(model, session, rows, range(len(rows)))
-    except (RuntimeError, TypeError, ValueError, IndexError):  # masks of another shape
-        return False
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        if short(error):
+            raise
+        return False  # masks of another shape
     return close(found, _forked(model, session, rows, range(len(rows))), model.dtype)
 
 

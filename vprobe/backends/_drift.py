@@ -11,17 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vprobe.backends._families import Anatomy
+from vprobe.backends._memory import Memory
 from vprobe.backends._run import Batch, inputs, pad
-from vprobe.backends._steer import Session, changes
+from vprobe.backends._steer import Session, changes, some
 from vprobe.errors import InputError, ModelError
-from vprobe.types import Steered, Tokens, per_row
+from vprobe.types import Steered, Tokens
 
 _LARGEST = 2**26
 """Most logits of one forward held at once; two forwards are held together."""
 
 
 def drift(
-    model: Any, anatomy: Anatomy, rows: Sequence[Tokens], steering: Steered, *, vocab: int
+    model: Any, anatomy: Anatomy, rows: Sequence[Tokens], steering: Steered, *, vocab: int, memory: Memory
 ) -> Float[np.ndarray, "row 4"]:
     """Return per text mean KL(base || steered), base and steered negative log-likelihood per token, and tokens.
 
@@ -31,6 +32,7 @@ def drift(
         rows: Texts; tokens counted are those of the answer, or all but the first where there is none.
         steering: Changes made in the second forward.
         vocab: Tokens in the vocabulary.
+        memory: What is known of the device's memory.
 
     Raises:
         InputError: No texts, or one without a token to predict.
@@ -40,15 +42,18 @@ def drift(
         raise InputError("no token to predict", where="drift", expected="texts of two tokens or more")
     apart = len(changes(steering, rows)) > 1
     step = max(1, _LARGEST // (vocab * max(len(row.ids) for row in rows)))
-    out = []
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        mine = per_row(steering, len(rows))[start : start + step] if apart else steering
+    found: dict[int, list[float]] = {}
+
+    def run(group: Sequence[int]) -> None:
+        part, mine = [rows[i] for i in group], some(steering, group) if apart else steering
         batch = pad([r.ids for r in part], [r.prompt_length for r in part], model.device, left=False)
         base = _logits(model, anatomy, batch, (), part)
         moved = _logits(model, anatomy, batch, mine, part)
-        out += [_of_text(base[i], moved[i], row) for i, row in enumerate(part)]
-    return np.asarray(out, dtype=np.float64)
+        found.update((i, _of_text(base[r], moved[r], rows[i])) for r, i in enumerate(group))
+
+    groups = [range(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
+    memory.all(groups, lambda group: len(group) * max(len(rows[i].ids) for i in group), run)
+    return np.asarray([found[i] for i in range(len(rows))], dtype=np.float64)
 
 
 def first_predicted(row: Tokens) -> int:

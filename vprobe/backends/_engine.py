@@ -230,7 +230,7 @@ class Engine:
         check_steering(steering, self.info, self.points, self._inner)
         self._fit([len(row.ids) for row in rows], [row.prompt_id for row in rows])
         with torch.inference_mode():
-            return _drift.drift(self._model, self._anatomy, rows, steering, vocab=self._vocab)
+            return _drift.drift(self._model, self._anatomy, rows, steering, vocab=self._vocab, memory=self._memory)
 
     @property
     def _limits(self) -> _choose.Limits:

@@ -8,15 +8,21 @@ from typing import TypeVar
 
 import torch
 
+from vprobe.errors import ModelError
+
 T = TypeVar("T")
-_SAYS = "not enough memory"
-"""How torch says on a CPU that memory could not be allocated; there is no error class for it."""
+_SAYS = ("not enough memory", "out of memory", "ALLOC_FAILED")
+"""How torch says that memory could not be allocated where it has no error class for it."""
+
+
+class TooLarge(ModelError):
+    """A single row that does not fit in memory."""
 
 
 def short(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out."""
-    told = isinstance(error, RuntimeError) and _SAYS in str(error)
-    return told or isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    told = isinstance(error, RuntimeError) and any(one in str(error) for one in _SAYS)
+    return told or isinstance(error, (torch.OutOfMemoryError, MemoryError, TooLarge))
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Memory:
             run: Runs a group; when it fails it must have changed nothing that running its rows again would not.
 
         Raises:
-            torch.OutOfMemoryError, MemoryError, RuntimeError: A single row does not fit.
+            TooLarge: A single row does not fit.
         """
         waiting = [list(group) for group in reversed(groups)]
         while waiting:
@@ -51,9 +57,15 @@ class Memory:
             try:
                 run(group)
                 continue
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if len(group) < 2 or not short(error):
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError, TooLarge) as error:
+                if not short(error) or (len(group) < 2 and isinstance(error, TooLarge)):
                     raise
+                if len(group) < 2:
+                    raise TooLarge(
+                        f"memory ran out on a single text, {size(group)} tokens with padding",
+                        expected="room for one text at a time",
+                        do="leave long texts out, or use more memory, --dtype bfloat16, --quantize or --device-map",
+                    ) from error
             # out here, so that the error no longer holds what the forward had allocated
             self.halved += 1
             self.most = max(1, size(group) // 2)

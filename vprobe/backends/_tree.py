@@ -19,7 +19,7 @@ from torch import Tensor
 from vprobe import batching
 from vprobe.backends._families import Anatomy
 from vprobe.backends._layout import columns, forwards, inner, padded, pooled
-from vprobe.backends._memory import Memory
+from vprobe.backends._memory import Memory, short
 from vprobe.backends._pool import Columns, Pool
 from vprobe.backends._rows import Rows
 from vprobe.backends._run import Batch, inputs
@@ -98,10 +98,11 @@ def read(
             given = inputs(anatomy.base, step.batch, _mask(step), cached=True, cache=cache)
             session.forward(lambda: anatomy.base(**given), step.batch.rows)
             taken = step.into >= 0
-            for site, x in fresh.items():
-                if site not in found:
-                    found[site] = torch.zeros(len(positions) * len(rows), x.shape[-1], device=x.device)
-                found[site][step.into[taken]] += x[taken]
+            more = {site: x[taken] for site, x in fresh.items()}
+            for site in more.keys() - found.keys():
+                found[site] = torch.zeros(len(positions) * len(rows), more[site].shape[-1], device=device)
+            for site, x in more.items():  # from here on nothing is allocated: what has been added is never added again
+                found[site].index_add_(0, step.into[taken], x)
 
         memory.all(groups, partial(padded, segments), run)
     out = torch.stack([found[site] for site in sites], dim=1).reshape(len(positions), len(rows), len(sites), -1)
@@ -137,7 +138,9 @@ def unshared(model: Any, anatomy: Anatomy) -> str:
             )
             for least in (1, 10_000)
         )
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        if short(error):
+            raise
         return COUNTS
     limit = _CLOSE if model.dtype == torch.float32 else _COARSE
     return "" if (np.linalg.norm(x - y, axis=-1) <= limit * np.linalg.norm(y, axis=-1)).all() else COUNTS
