@@ -296,7 +296,7 @@ def test_sums_are_not_added_twice_when_memory_runs_out_between_two_sites(llama: 
         return zeros(*shape, **given)
 
     monkeypatch.setattr(torch, "zeros", scant)
-    np.testing.assert_allclose(llama.engine.read(texts, sites, ["last_prompt"]), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(llama.engine.read(texts, sites, ["last_prompt"]), wanted, rtol=1e-5, atol=1e-4)
     assert llama.engine.halved == 1
 
 
