@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vprobe.types import DamageRow
 
 LEVEL = 0.05
+"""Of the tests; intervals of a change have 90 %, which is the same test."""
 ABILITY = ("accuracy", "equivalence", "options")
 """Limits that need a model which answers with the options, better than by guessing."""
 ANSWERS = 0.5

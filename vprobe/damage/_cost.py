@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vprobe import stats
-from vprobe.damage._budget import BUDGET, Budget, broken
+from vprobe.damage._budget import BUDGET, LEVEL, Budget, broken
 from vprobe.damage._text import distinct, refused, repetition
 from vprobe.types import DamageRow
 
@@ -76,7 +76,7 @@ def cost(
     ends = stats.interval(parts, lambda totals: totals[..., 0] / totals[..., 1], seed=seed)
     nll = [float((drift[:, column] * tokens).sum() / tokens.sum()) for column in (1, 2)]
     both = np.isfinite(base.right) & np.isfinite(steered.right)
-    same = stats.equivalence(steered.right, base.right, margin=budget.margin)
+    same = _same(steered.right, base.right, budget.margin)
     mass = [float(np.mean(one.mass)) if len(one.mass) else math.nan for one in (base, steered)]
     wordy: dict[str, Any] = {
         name + end: number
@@ -95,6 +95,20 @@ def cost(
         n_harmful=len(steered.harmful),
     )  # fmt: skip
     return dataclasses.replace(row, broken="; ".join(broken(row, budget)))
+
+
+def _same(steered: np.ndarray, base: np.ndarray, margin: float) -> stats.Equivalence:
+    """Test that accuracy changes by less than a margin; where not one answer changed, by how many there were.
+
+    A t test takes answers that never change for certain, be they three. An accuracy that changes by the margin changes
+    at least that share of the answers, so that none of n does is as unlikely as (1 - margin)^n. The interval is that of
+    the share.
+    """
+    found = stats.equivalence(steered, base, margin=margin)
+    if not found.difference == found.low == found.high == 0:
+        return found
+    most = 1 - LEVEL ** (1 / found.n)
+    return dataclasses.replace(found, low=-most, high=most, p=(1 - margin) ** found.n)
 
 
 def _mean(x: np.ndarray) -> float:

@@ -171,16 +171,27 @@ def _words(value: str, *answers: Sequence[Response]) -> Change | None:
 
 
 def _choices(value: str, *answers: Sequence[Response]) -> Change:
-    """Return per choice and version how many points more go to the other than to oneself, of the likeliest option."""
+    """Return per choice how many points more go to the other than to oneself, of the likeliest option.
+
+    One choice asked in several wordings is one unit, the mean over those answered under both doses: wordings of it say
+    much the same, and counted one by one would make six choices look like many.
+    """
     gaps, angles = [], []
     for some in answers:
         table = as_answers(some, respondent="model", likeliest=True)
         cube = table.cube()[0]
         given = np.stack([rule.amounts(cube[version][None, :])[0] for version in range(len(table.versions))])
-        gaps.append((given[..., 1] - given[..., 0]).ravel())
+        gaps.append(given[..., 1] - given[..., 0])
         angles.append(float(np.nanmean(rule.version_angles(table))))
     base, up, down = gaps
-    names = tuple(f"{n}" for n in range(len(base)))
+    moved = _over_versions((up - down) / 2)
+    names = tuple(f"{n}" for n in range(len(moved)))
     measure = f"points for the other less for oneself, per choice; angle {angles[2]:.1f} to {angles[1]:.1f} degrees"
-    return Change((up - down) / 2, float(np.nanmean(base)), names, np.ones(len(base)), False, GIVEN.get(value, 0),
-                  measure, "points")  # fmt: skip
+    return Change(moved, float(np.nanmean(base)), names, np.ones(len(moved)), False, GIVEN.get(value, 0), measure,
+                  "points")  # fmt: skip
+
+
+def _over_versions(x: Float[np.ndarray, "version choice"]) -> Float[np.ndarray, " choice"]:
+    """Return the mean over the versions that are known; NaN where none is."""
+    n = np.isfinite(x).sum(axis=0)
+    return np.where(n > 0, np.nansum(x, axis=0) / np.maximum(n, 1), np.nan)
