@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 from vprobe import activations, backends
@@ -63,8 +65,22 @@ def test_the_command_says_it_all_and_makes_no_folder(tmp_path: Path, monkeypatch
     told = json.loads(done.stdout)
     assert told["samples"] == 20 and told["shared beginnings"] == "computed once"
     assert told["distinct tokens"] <= told["tokens that run"] < told["tokens"]
-    assert told["TFLOP"] > 0 and told["store, MiB"] > 0 and told["memory at the peak, GiB"] > 0
+    assert told["TFLOP, all readings"] > 0 and told["memory at the peak, GiB"] > 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--no-untrained",), ("--no-untrained", "--sites", "embed", "--sites", "resid_post:1")]
+)
+def test_the_command_counts_all_that_an_extraction_stores(tmp_path: Path, more: tuple[str, ...]) -> None:
+    asked = ["--model", "organism", "--benchmark", "everyday", "--limit", "2", "--json", *more]
+    told = json.loads(CliRunner().invoke(app, ["extract", "--plan", *asked]).stdout)
+    assert CliRunner().invoke(app, ["extract", "--out", str(tmp_path / "run"), *asked]).exit_code == 0
+    files = list((tmp_path / "run").rglob("activations/**/*.safetensors"))
+    stored = sum(np.prod(load_file(path)["x"].shape) * 4 for path in files)
+    assert told["store, MiB, all readings"] * 2**20 == pytest.approx(stored)
+    assert told["untrained model beside it"] == ("no" if more else "read too")
+    assert (tmp_path / "run" / "baselines" / "untrained").exists() is not bool(more)
 
 
 def test_models_that_share_nothing_say_why_in_the_plan(tmp_path: Path) -> None:
