@@ -337,7 +337,7 @@ def studied(name: str, seed: int) -> tuple[bool, str]:
             model=str(organism.load(world.name)), benchmark=("planted",), data=str(work / "items"), device="cpu",
             out=str(work / "run"), sites=tuple(sites), method=(world.method,), draws=19, map=False, seed=seed,
             steer_method=world.method, steer_site=world.site, steer_value=(value,), steer_versions=("v1",),
-            strengths=(-0.03, 0.03), steer_limit=STEERED[bool(world.refused)], null_draws=10,
+            strengths=(-0.03, 0.03), steer_limit=STEERED[bool(world.refused)], null_draws=20,
             null_arms=("shuffled",), steer_positions="response", alpha=ALPHA, claim_draws=DRAWS,
         )  # fmt: skip
         backend = backends.load(config.model, device="cpu")

@@ -78,7 +78,7 @@ def climbed(size: Sizes) -> tuple[str, bool]:
         with tempfile.TemporaryDirectory() as folder:
             config, backend = _probed(Path(folder), world, reliability=0.7, untrained=True)
             run = Path(config.out)
-            few = {"steer_value": CLIMBERS, "strengths": (-0.03, 0.03), "null_arms": ("shuffled",), "null_draws": 10,
+            few = {"steer_value": CLIMBERS, "strengths": (-0.03, 0.03), "null_arms": ("shuffled",), "null_draws": 20,
                    "steer_limit": 16, "personas": 48, "persona_limit": 12 if size == FULL else 8}  # fmt: skip
             pipeline.steer_sweep(run, config.changed(few), backend=backend)
             pipeline.personas(run, config.changed(few), backend=backend)

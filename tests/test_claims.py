@@ -213,7 +213,11 @@ OTHERS = ("random", "isotropic", "orthogonal", "other", "acquiescence", "prompte
 """Arms no claim rests on."""
 
 
-def sweep(effects, p=0.0001, *, shuffled=(0.01, -0.02), shift=0.0, value="power", doses=DOSES):
+MILD = (0.01, -0.02) * 10
+"""What twenty vectors of shuffled labels do, outward."""
+
+
+def sweep(effects, p=0.0001, *, shuffled=MILD, shift=0.0, value="power", doses=DOSES):
     """Return the rows of a sweep: the effect at each dose, and what each vector of shuffled labels does outward."""
     base = dict(value=value, site="resid_post.2", positions="all", coefficient=1.0, low=0.0, high=0.0)
     base |= dict(option_mass=1.0, n_items=60, n_unscored=0)
@@ -268,11 +272,26 @@ def test_a_value_read_but_not_written_is_decodable_not_causal():
 
 def test_vectors_of_shuffled_labels_must_be_tried_and_must_not_reach_as_far():
     for reach in (0.5, -0.5, 0.4):
-        (row,) = causal(sweep(GOOD, shuffled=(0.0, reach)))
+        (row,) = causal(sweep(GOOD, shuffled=(*MILD, reach)))
         assert not row.made and f"vectors of shuffled labels reach {abs(reach):.3f}" in row.reason
     assert "no shuffled labels were tried" in causal(sweep(GOOD, shuffled=()))[0].reason
     assert "no shuffled labels were tried" in causal(sweep(GOOD, shuffled=(math.nan,)))[0].reason
-    assert not causal(sweep(GOOD, shuffled=(0.1, math.nan, 0.5)))[0].made
+    assert not causal(sweep(GOOD, shuffled=(*MILD, math.nan, 0.5)))[0].made
+    assert causal(sweep(GOOD, shuffled=(*MILD, math.nan, 0.3)))[0].made
+
+
+@pytest.mark.parametrize("shuffled", [(), MILD[:1], MILD[:19], (*MILD[:19], math.nan)])
+def test_a_causal_claim_asks_for_twenty_vectors_of_shuffled_labels(shuffled):
+    (row,) = causal(sweep(GOOD, shuffled=shuffled), decodable=("power",))
+    assert not row.made and "decodable, not causal: not enough" not in row.reason
+    if shuffled:
+        n = sum(map(math.isfinite, shuffled))
+        assert row.reason.startswith(
+            f"not enough null vectors: {n} of shuffled labels were tried, at least 20 are asked"
+        )
+    assert causal(sweep(GOOD, shuffled=MILD))[0].made
+    (row,) = causal(sweep((-0.01, 0.0, 0.0, 0.01), 0.6, shuffled=MILD[:2]), decodable=("power",))
+    assert row.reason.startswith("decodable, not causal: ratings follow"), "what fails otherwise says why"
 
 
 def test_both_outermost_doses_must_reach_the_level_and_values_are_one_family():

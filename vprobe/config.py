@@ -103,7 +103,7 @@ class RunConfig:
     )
     damage_limit: int = _opt(0, "Only the first N neutral texts, questions and requests that show damage; 0 is all.")
     steer_limit: int = _opt(12, "Queries rated at every dose; 0 is all.")
-    null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep.")
+    null_draws: int = _opt(20, "Null vectors of each kind in the steering sweep; a causal claim asks for 20.")
     null_arms: tuple[str, ...] = _opt(
         ("shuffled", "random"),
         "Kinds of null vectors: shuffled (labels), random (covariance-matched), isotropic, orthogonal (to all values' "

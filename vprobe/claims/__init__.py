@@ -1,7 +1,7 @@
 """What may be said: a claim stands, or is refused with the reason, at one family-wise level.
 
-Causal claims ask in addition that no vector of shuffled labels moves ratings as far: twenty such vectors alone are a
-level of 1 / 21, so the two together are what the claim rests on.
+Causal claims ask in addition that none of at least twenty vectors of shuffled labels moves ratings as far: twenty such
+vectors alone are a level of 1 / 21, so the two together are what the claim rests on.
 
 A refusal is a result: it names what would have to be otherwise.
 """

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from vprobe.errors import RefusedError
 
+FEWEST_NULLS = 20
+"""Null vectors of each kind without which a causal claim, and rung 6, have no 95th percentile to speak of."""
+
 
 @dataclass(frozen=True)
 class Level:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vprobe.claims._level import Level
+from vprobe.claims._level import FEWEST_NULLS, Level
 from vprobe.types import Agreement, ClaimRow, DoseRow
 
 SHIFT = 0.1
@@ -42,8 +42,8 @@ def causal(
 ) -> tuple[ClaimRow, ...]:
     """Claim that adding a direction moves ratings with the value's labels: at both outermost doses, beyond both nulls.
 
-    The nulls are labels shuffled within queries (p in the rows) and vectors of shuffled labels, none of which may reach
-    as far.
+    The nulls are labels shuffled within queries (p in the rows) and vectors of shuffled labels: at least
+    `FEWEST_NULLS`, none of which may reach as far.
 
     Args:
         rows: A sweep.
@@ -65,8 +65,14 @@ def causal(
         moved = _outward(list(ends.values()))[0]
         both = min(ends) < 0 < max(ends)
         same = both and all(row.effect * row.strength > 0 for row in ends.values())
-        made = math.isfinite(p) and p <= level.alpha and same and bool(arms) and moved > max(map(abs, arms))
+        beyond = math.isfinite(p) and p <= level.alpha and same and bool(arms) and moved > max(map(abs, arms))
+        made = beyond and len(arms) >= FEWEST_NULLS
         reason = "" if made else _why_not(value, list(ends.values()), arms, moved, p, value in decodable, level.alpha)
+        if beyond and not made:
+            reason = (
+                f"not enough null vectors: {len(arms)} of shuffled labels were tried, at least {FEWEST_NULLS} are "
+                f"asked; {_said(arms, moved, p)}"
+            )
         out.append(
             ClaimRow("causal", value, made, reason, "outward change in rating per SD of the label", moved, p,
                      level.alpha, level.draws, doses[0].n_items, method, doses[0].site)
@@ -81,12 +87,18 @@ def _outward(rows: Sequence[DoseRow]) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
+def _said(arms: list[float], moved: float, p: float) -> str:
+    """Put what steering did beside what vectors of shuffled labels did."""
+    most = max(map(abs, arms), default=math.nan)
+    reach = f"{len(arms)} vectors of shuffled labels reach {most:.3f}" if arms else "no shuffled labels were tried"
+    return f"ratings follow the label by {moved:.3f} points per SD (p = {p:.2g}), {reach}"
+
+
 def _why_not(
     value: str, ends: list[DoseRow], arms: list[float], moved: float, p: float, read: bool, alpha: float
 ) -> str:
     """Say why writing a value shows nothing."""
-    reach = f"vectors of shuffled labels reach {max(map(abs, arms)):.3f}" if arms else "no shuffled labels were tried"
-    said = f"ratings follow the label by {moved:.3f} points per SD (p = {p:.2g}), {reach}"
+    said = _said(arms, moved, p)
     shift = max((row.mean_shift for row in ends), key=abs)
     if not ends[0].strength < 0 < ends[-1].strength:
         return f"doses of one sign only cannot show that the effect changes sign with the dose; {said}"

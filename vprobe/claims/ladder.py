@@ -10,15 +10,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vprobe.claims._level import FEWEST_NULLS
 from vprobe.stats import LEAST_RELIABILITY
 from vprobe.types import AblationRow, Agreement, ClaimRow, InterchangeRow
 
 SHARE = 0.5
 """Share of the ceiling that the lower end of r has to reach on rung 4."""
-
-
-FEWEST_NULLS = 20
-"""Null vectors of each kind without which rung 6 has no 95th percentile to speak of."""
 
 
 @dataclass(frozen=True)
