@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from vprobe.benchmarks import planted
 from vprobe.cli import causal
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError
-from vprobe.pipeline import _ablate, _interchange, _ladder
+from vprobe.pipeline import _ablate, _interchange, _ladder, _positions
+from vprobe.pipeline._common import load_benchmarks
+from vprobe.pipeline._push import spread_of
 from vprobe.types import AblationRow, Direction, InterchangeRow, PositionRow
 from vprobe.values import SCHWARTZ
 
@@ -163,6 +166,34 @@ def test_the_planted_model_is_moved_where_the_answer_starts_and_nowhere_else(pla
             assert mine[place].of_all == pytest.approx(1.0, abs=0.02)
         for place in ("after_prompt", "option_span"):
             assert abs(mine[place].of_all) < 0.02
+
+
+def test_effects_count_per_unit_of_dose_beside_those_at_all_tokens_and_have_no_share_of_nothing(
+    good, monkeypatch
+) -> None:
+    config, backend = good
+    shares: dict[str, float] = dict(zip(_positions.PLACES, (0.5, 0.4, 0.1, 0.5, 0.0, 0.25), strict=True))
+    own, noise = {"tradition": 0.0, "power": 1.0}, np.random.default_rng(0).standard_normal(20)
+
+    def rated(config, items, backend, arms, tell):
+        """Ratings that follow the label of "power" alone, and shift all alike by 2 per unit of dose for "tradition"."""
+        out = []
+        for (one,) in arms:
+            value, dose = one.direction.value, 0.03 * np.sign(one.coefficient)
+            along = shares[one.positions] * items.labels_of((value,))[:, 0] if own[value] else 2 + noise
+            out.append(SimpleNamespace(expected=3 + dose * along))
+        return out
+
+    monkeypatch.setattr(_positions, "rated", rated)
+    pipeline.positions(Path(config.out), replace(config, steer_value=tuple(own)), backend=backend)
+    rows = store.load_rows(Path(config.out), "positions", PositionRow)
+    still, moved = ([row for row in rows if row.value == value] for value in own)
+    spread = spread_of(load_benchmarks(config), ("power",))[0]
+    for row in moved:
+        assert row.effect == pytest.approx(shares[row.positions] * spread, abs=1e-9)
+        assert row.of_all == pytest.approx(shares[row.positions] / 0.5, abs=1e-9) and abs(row.mean_shift) < 0.5
+    for row in still:
+        assert np.isnan(row.of_all) and row.low < 0 < row.high and row.mean_shift == pytest.approx(2 + noise.mean())
 
 
 def test_the_tables_are_printed(good, gone, over, placed, capsys: pytest.CaptureFixture[str]) -> None:
