@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from scripts import check_scale
 from vprobe import batching, ranks, store
+from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
+from vprobe.pipeline import _common
 from vprobe.ranks import Rank
 
 from tests.fake_backend import FakeBackend, extract
@@ -155,6 +157,14 @@ def test_ranks_started_with_other_settings_and_processes_that_are_no_ranks_are_r
     finally:
         at_work.kill()
         ended(at_work)
+
+
+def test_ranks_share_the_versions_of_the_libraries_that_make_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RunConfig(model="organism")
+    before = dict(_common.shared(config, "extract"))
+    monkeypatch.setattr(_common.metadata, "version", lambda name: "0.1" if name == "torch" else "1")
+    now = dict(_common.shared(config, "extract"))
+    assert now["torch"] == "0.1" != before["torch"] and {"transformers", "tokenizers", "numpy", "vprobe"} <= set(before)
 
 
 def test_a_rank_is_refused_where_a_single_process_records(tmp_path: Path) -> None:

@@ -241,6 +241,30 @@ def test_ranks_answer_from_logs_of_their_own_and_a_single_process_goes_on_from_t
     assert not list(store_.glob("*.jsonl"))
 
 
+def test_a_refused_rank_leaves_no_log_that_would_keep_the_others_out(tmp_path: Path) -> None:
+    alone = responses.collect(rater(), ASKED, greedy=True)
+    asked = {"greedy": True, "folder": tmp_path / "run", "batch_tokens": 40}
+    with pytest.raises(KeyboardInterrupt):
+        responses.collect(rater(), ASKED, rank=Rank(1, 2, 1), on_batch=stop_after(2), **asked)
+    for other in (Rank(0, 2, 0), Rank()):
+        with pytest.raises(StoreError, match=r"responses\.partial\.1\.jsonl: .* other prompts or settings"):
+            responses.collect(rater(), ASKED, rank=other, **asked | {"greedy": False})
+    assert [path.name for path in (tmp_path / "run").glob("*.jsonl")] == ["responses.partial.1.jsonl"]
+    assert responses.collect(rater(), ASKED, rank=Rank(0, 2, 0), **asked) == alone
+
+
+def test_a_log_of_other_prompts_that_comes_while_a_rank_works_is_not_read(tmp_path: Path) -> None:
+    folder, wanted = tmp_path / "run", responses.collect(rater(), ASKED, greedy=True)
+    asked = {"greedy": True, "folder": folder, "batch_tokens": 40, "rank": Rank(0, 2, 0)}
+
+    def foreign(_: object) -> None:
+        line = json.loads((folder / "responses.partial.0.jsonl").read_bytes().splitlines()[1])
+        rows = [json.dumps({**line, "prompt_id": prompt.id, "text": "of another kind"}) for prompt in ASKED]
+        (folder / "responses.partial.1.jsonl").write_text("\n".join(["{}", *rows, ""]), encoding="utf-8")
+
+    assert responses.collect(rater(), ASKED, on_batch=foreign, **asked) == wanted
+
+
 def stop_after(n: int) -> Callable[[object], None]:
     """Stop as a user would, when so many batches are answered."""
     seen: list[object] = []

@@ -15,6 +15,7 @@ from vprobe.claims import Level
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, unknown
 from vprobe.pipeline._fields import FIELDS
+from vprobe.pipeline._recorded import as_recorded
 from vprobe.ranks import ALONE, Rank
 from vprobe.steering import NULL_ARMS
 from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, Placement, RunInfo
@@ -61,8 +62,12 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def shared(config: RunConfig, stage: str) -> tuple[tuple[str, str], ...]:
-    """Return what all ranks that work on a stage together must have in common, as texts."""
-    return (("command", stage), *((name, repr(value)) for name, value in config.stored))
+    """Return what all ranks that work on a stage together must have in common, as texts.
+
+    Libraries belong to it: another version may give other numbers, and a run says of one version that all are its.
+    """
+    libraries = ((name, metadata.version(name)) for name in ("vprobe", *PACKAGES[:4]))
+    return (("command", stage), *((name, repr(value)) for name, value in config.stored), *libraries)
 
 
 def partly(stage: str, folder: Path, rank: Rank) -> Stage:
@@ -70,13 +75,18 @@ def partly(stage: str, folder: Path, rank: Rank) -> Stage:
     return Stage(stage, folder, (("rank", f"{rank.index} of {rank.count}"),), part=True)
 
 
-def load_backend(config: RunConfig, rank: Rank = ALONE) -> Backend:
+def load_backend(config: RunConfig, rank: Rank = ALONE, *, of: Path | None = None) -> Backend:
     """Load the model a configuration names; "organism" is the one that ships with vprobe.
 
     Args:
         config: Names the model and how it is loaded.
         rank: Which of several processes this is; each takes a GPU of its own where there are any.
+        of: A run whose activations it is used beside: what the configuration leaves open is as it was recorded.
+
+    Raises:
+        StoreError: Other weights than those recorded, see `as_recorded`.
     """
+    config = config if of is None else as_recorded(of, config)
     return backends.load(
         model_path(config.model),
         backend=config.backend,

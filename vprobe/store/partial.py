@@ -106,19 +106,18 @@ class ResponseLog:
 
     def _resume(self, head: dict[str, str]) -> None:
         """Read what earlier runs and other ranks kept; of its own log a line torn by a kill is cut off."""
-        first = json.dumps(head, sort_keys=True).encode() + b"\n"
+        first = self._first = json.dumps(head, sort_keys=True).encode() + b"\n"
+        logs = [path for path in (self._folder / NAME, *self._folder.glob(OF_RANKS)) if path.exists()]
+        for path in logs:  # before a log of its own is begun: one that is refused leaves none
+            line, newline, _ = path.read_bytes().partition(b"\n")
+            if newline and line + newline != first:
+                raise self._other(path, line, head)
         if not self._path.exists() or b"\n" not in self._path.read_bytes():  # new, or killed before its first line
             with disk_errors(self._path, len(first)):
                 self._path.unlink(missing_ok=True)
                 write_new(self._path, first)
                 sync_folder(self._folder)
-        self._seen = dict.fromkeys(
-            (path for path in (self._folder / NAME, *self._folder.glob(OF_RANKS)) if path.exists()), 0
-        )
-        for path in self._seen:
-            line, newline, _ = path.read_bytes().partition(b"\n")
-            if newline and line + newline != first:
-                raise self._other(line, head)
+        self._seen = dict.fromkeys((*logs, self._path), 0)
         self._look()
         if self._seen[self._path] != self._path.stat().st_size:
             os.truncate(self._path, self._seen[self._path])
@@ -132,6 +131,8 @@ class ResponseLog:
                 for line in file:
                     if not line.endswith(b"\n"):
                         break
+                    if not start and line != self._first:  # of other prompts: its rank was refused
+                        break
                     try:
                         one = _response(json.loads(line)) if start else None
                     except (ValueError, TypeError, KeyError):
@@ -141,7 +142,7 @@ class ResponseLog:
                     start += len(line)
             self._seen[path] = start
 
-    def _other(self, line: bytes, head: dict[str, str]) -> StoreError:
+    def _other(self, path: Path, line: bytes, head: dict[str, str]) -> StoreError:
         try:
             was = json.loads(line)
             same_model = was["model"] == head["model"]
@@ -152,7 +153,7 @@ class ResponseLog:
             what = "an unreadable first line"
         return StoreError(
             f"unfinished answers of another kind: {what}",
-            where=str(self._path),
+            where=str(path),
             do="repeat the earlier settings to finish them, delete this file, or give another --out folder",
         )
 
