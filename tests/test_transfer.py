@@ -12,8 +12,13 @@ from vprobe import backends, benchmarks, organism, pipeline, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
+from vprobe.pipeline import _said, _transfer
 from vprobe.pipeline import _transfer_measures as measures
-from vprobe.types import Response, SaidRow, TransferRow
+from vprobe.pipeline._common import load_benchmarks
+from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._study import study
+from vprobe.pipeline._trial import Fit
+from vprobe.types import Direction, Response, SaidRow, Site, TransferRow
 
 from tests import tiny
 
@@ -116,16 +121,41 @@ def test_own_words_are_log_probabilities_per_token_before_and_after(tmp_path: Pa
     pipeline.steer_said(tmp_path / "run", config, backend=other)
     (row,) = store.load_rows(tmp_path / "run", "said", SaidRow)
     assert (row.n_queries, row.n_items, row.arm, row.strength) == (2, 4, "steered", 0.5)
-    by_hand = _by_hand(tmp_path / "run", config, other)
-    assert row.effect == pytest.approx(by_hand, rel=1e-4)
+    by_hand, shift = _by_hand(tmp_path / "run", config, other)
+    assert row.effect == pytest.approx(by_hand, rel=1e-4) and row.mean_shift == pytest.approx(shift, rel=1e-4)
 
 
-def _by_hand(folder: Path, config: RunConfig, backend: Backend) -> float:
-    """Return how much more per token happy replies gained than sad ones, per SD of a label of 1 and 0 in pairs."""
+def test_own_words_are_those_of_queries_no_vector_was_fitted_on_and_nulls_are_the_values_own(config, backend) -> None:
+    folder = Path(config.out)
+    known = study(folder, as_probed(folder, config))
+    on, queries = _said._tried(config, known, load_benchmarks(config), backend)
+    assert set(queries.groups).isdisjoint(known.keyed.groups[i] for i in on.train) and on.held_out
+    assert {len(on.train), len(queries.asked)} == {24 * 5, 10}
+    other, asked = _said._tried(config, known, [benchmarks.load("everyday", limit=4)], backend)
+    assert len(other.train) == 36 * 5 and not other.held_out and len(asked.items) == 20
+    fit = Fit(folder, config, known, on, Site(1))
+    vectors = [dict(_numbered(_said._vectors(config, known, value, fit))) for value in ("benevolence", "power")]
+    for key in vectors[0]:
+        same = np.allclose(vectors[0][key].vector, vectors[1][key].vector)
+        assert same == (key[0] == "random"), f"{key}: vectors of one value's labels are no other's"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_transfer, "held_out", lambda *_: on)
+        arms = [_transfer._arms(folder, config, known, value, backend).pairs for value in ("benevolence", "power")]
+    for one, two in zip(*arms, strict=True):
+        assert not np.allclose(one[0].direction.vector, two[0].direction.vector)
+        assert one[0].coefficient == -one[1].coefficient > 0
+
+
+def _numbered(every) -> list[tuple[tuple[str, int], Direction]]:
+    return [((arm, n), one) for n, (arm, one) in _said._numbered(every)]
+
+
+def _by_hand(folder: Path, config: RunConfig, backend: Backend) -> tuple[float, float]:
+    """Return how much more per token happy replies gained than sad ones, per SD of a label of 1 and 0 in pairs.
+
+    And how much both gained.
+    """
     from vprobe import generation, prompts, steering
-    from vprobe.pipeline import _said
-    from vprobe.pipeline._lookup import as_probed
-    from vprobe.pipeline._study import study
     from vprobe.pipeline._trial import fit_vectors
     from vprobe.types import Steering
 
@@ -134,7 +164,7 @@ def _by_hand(folder: Path, config: RunConfig, backend: Backend) -> float:
     known = study(folder, as_probed(folder, config))
     vector = fit_vectors(folder, config, known, ("happiness",), "mean_difference", on)["happiness"]
     change = (Steering(steering.load("add"), vector, 0.5 * vector.unit, "all"),)
-    gains = []
+    gains, both = [], []
     for one in generation.ask(found):
         if one.group not in queries.groups:
             continue
@@ -144,5 +174,6 @@ def _by_hand(folder: Path, config: RunConfig, backend: Backend) -> float:
         items = [item for item in found.items if item.group == one.group]
         happy = [item.loading("happiness") for item in items].index(1.0)
         gains.append(per[happy] - per[1 - happy])
+        both += list(per)
     n = len(gains)
-    return float(np.mean(gains) * np.sqrt(n / 2 / (2 * n - n)))
+    return float(np.mean(gains) * np.sqrt(n / 2 / (2 * n - n))), float(np.mean(both))
