@@ -19,7 +19,7 @@ from vprobe.cli import damage as shown
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline import _costs
-from vprobe.types import DamageRow, Direction, DoseRow, Operation, Site, Steering
+from vprobe.types import DamageRow, Direction, DoseRow, Operation, PositionRow, Site, Steering
 
 from tests import tiny
 
@@ -92,6 +92,22 @@ def test_a_sweep_in_units_of_equal_damage_uses_the_same_coefficients(config, bac
         assert row.coefficient == pytest.approx(costs[row.strength].coefficient, rel=1e-6)
     one = pipeline.steer_text(Path(config.out), doses, value="benevolence", strength=1.0, backend=backend)[0]
     assert one.coefficient == pytest.approx(costs[1.0].coefficient, rel=0.2), "of the vector fitted on all items"
+    (other,) = pipeline.steer_text(Path(config.out), doses, value="benevolence", strength=-1.0, backend=backend)[:1]
+    assert other.coefficient == pytest.approx(costs[-1.0].coefficient, rel=0.4)
+
+
+def test_a_vector_and_its_opposite_cost_alike_in_units_of_equal_damage(config, backend) -> None:
+    wide = replace(config, dose="kl=0.05", strengths=(-1.0, 1.0), steer_positions="response")
+    pipeline.steer_damage(Path(config.out), wide, backend=backend)
+    found = measured(config)
+    assert [found[s].kl for s in (-1.0, 1.0)] == [pytest.approx(0.05, rel=0.01)] * 2
+    assert abs(found[-1.0].coefficient / found[1.0].coefficient + 1) > 0.05, "not the same vector turned round"
+    pipeline.positions(Path(config.out), wide, backend=backend)
+    (row, *_) = store.load_rows(Path(config.out), "positions", PositionRow)
+    assert row.unit == "kl=0.05" and row.positions == "all"
+    pipeline.positions(Path(config.out), replace(wide, dose="", strengths=(0.02,)), backend=backend)
+    (plain, *_) = store.load_rows(Path(config.out), "positions", PositionRow)
+    assert plain.unit == "residual norm" and abs(plain.effect / row.effect - 1) > 0.5, "a dose is not passed over"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from vprobe import benchmarks, damage
 from vprobe.pipeline import _transfer_measures as measures
-from vprobe.types import Response
+from vprobe.pipeline import _vector_facts as facts
+from vprobe.types import CardPart, CardTable, Direction, Response, Site
 
 from tests.test_damage import DOSE, done, drift
 
@@ -47,3 +48,20 @@ def test_a_choice_answered_in_one_wording_only_counts_by_that_one() -> None:
     some, full = (measures.measured(svo, "power", down, one, down) for one in (lost, up))
     assert some is not None and full is not None
     np.testing.assert_allclose(some.each, full.each)
+
+
+VECTOR = Direction(np.ones(4, np.float32) / 2, Site(1), "power", "partial", "write", unit=20.0)
+
+
+def test_a_card_does_not_say_that_a_strength_of_one_adds_a_residual_norm_where_it_costs_a_kl() -> None:
+    rows = tuple(
+        replace(damage.cost(DOSE, drift(), done(), done(), seed=0), strength=s, coefficient=c, unit="kl=0.1")
+        for s, c in ((-1.0, -3.0), (2.0, 8.0))
+    )
+    part = CardPart("damage", "", "", (CardTable("damage", rows, ()),), (), ())
+    said = {one.name: (one.value, one.note) for one in facts.units(VECTOR, [part])}
+    assert "coefficient per strength" not in said and said["median residual norm"][0] == 20.0
+    assert said["coefficient per strength, towards it"] == (4.0, "add; a strength of 1 is: kl=0.1")
+    assert said["coefficient per strength, away from it"] == (3.0, "add; a strength of -1 is: kl=0.1")
+    plain = CardPart("damage", "", "", (CardTable("damage", (replace(rows[0], unit="residual norm"),), ()),), (), ())
+    assert {one.name: one.value for one in facts.units(VECTOR, [plain])}["coefficient per strength"] == 20.0

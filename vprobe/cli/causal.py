@@ -107,6 +107,7 @@ def positions(
     operation: o.Operation = None,
     option: o.SteerOptions = None,
     gate: o.Gate = None,
+    dose: o.Dose = None,
     limit: o.SteerLimit = None,
     backend: o.Engine = None,
     revision: o.Revision = None,

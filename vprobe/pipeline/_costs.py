@@ -173,10 +173,12 @@ NAMES = {"activation": "residual norm", "share": "share of the whole change", "d
 """What a strength of 1 is, by what the operation's coefficient counts."""
 
 
-def unit_of(
+def units_of(
     backend: Backend, how: Manner, target: Direction, config: RunConfig, texts: Sequence[Tokens] | None = None
-) -> tuple[float, str]:
-    """Return what a strength of 1 stands for, in the operation's own doses, and its name.
+) -> tuple[Callable[[int], float], str]:
+    """Return what finds the size of a strength of 1 and of -1, in the operation's own doses, and its name.
+
+    A vector and its opposite cost different things, so that with a KL for a unit each way has a size of its own.
 
     Args:
         backend: The model.
@@ -185,15 +187,23 @@ def unit_of(
         config: `dose` and batch size.
         texts: Neutral texts; those of the model when None.
 
+    Returns:
+        A function of 1 or -1 that returns a size above 0, and raises InputError for a KL that cannot be reached; and
+        the name of the unit.
+
     Raises:
-        InputError: A dose that is no KL, or one that cannot be reached.
+        InputError: A dose that is no KL.
     """
     wanted = damage.target_of(config.dose)
     if math.isnan(wanted):
-        return 1.0, NAMES[how.operation.measure]
-    rows = texts_of(backend, config)[0] if texts is None else texts
+        return lambda sign: 1.0, NAMES[how.operation.measure]
 
-    def kl(strength: float) -> float:
-        return damage.mean_kl(drift(backend, rows, (how.change(target, strength),), config))
+    def find(sign: int) -> float:
+        rows = texts_of(backend, config)[0] if texts is None else texts
 
-    return damage.equal_damage(kl, wanted, start=START, largest=LARGEST).coefficient, f"kl={wanted:g}"
+        def kl(size: float) -> float:
+            return damage.mean_kl(drift(backend, rows, (how.change(target, sign * size),), config))
+
+        return damage.equal_damage(kl, wanted, start=START, largest=LARGEST).coefficient
+
+    return find, f"kl={wanted:g}"

@@ -80,7 +80,7 @@ def _plan(
     push = push_of(folder, config, backend, target, samples=samples, texts=what.texts)
     out = []
     for strength in strengths:
-        change = push.how.change(target, strength * push.unit)
+        change = push.how.change(target, push.dose(strength))
         out.append(
             _Planned(
                 Dose(

@@ -59,7 +59,7 @@ def dosed(
     push = push_of(folder, config, backend, trial.target, samples=trial.on.train)
     how = push.how
     _check_nulls(how, trial)
-    asked = {float(strength) * push.unit: float(strength) for strength in config.strengths}
+    asked = {push.dose(float(strength)): float(strength) for strength in config.strengths}
     planned = steering.doses(
         trial.target, nulls=trial.nulls, strengths=tuple(asked), unit=trial.unit, positions=config.steer_positions,
         operation=how.operation, gate=how.gate, each=how.each,

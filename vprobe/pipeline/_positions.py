@@ -17,8 +17,7 @@ from vprobe.errors import InputError
 from vprobe.pipeline._ablate import wanted_of
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
-from vprobe.pipeline._manner import manner
-from vprobe.pipeline._push import spread_of
+from vprobe.pipeline._push import pushes_of, spread_of
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
 from vprobe.types import PositionRow, Steering
@@ -33,7 +32,8 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
 
     Args:
         folder: A run with activations and directions.
-        config: Model, values, strengths (their largest is the dose), versions, method, operation, site and seed.
+        config: Model, values, strengths (their largest is the dose) and their unit, versions, method, operation, site
+            and seed.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
 
@@ -52,8 +52,8 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
     places = tuple(place for place in PLACES if place != OPTIONS or _listed(items))
     with store.timed(folder, "positions", device=backend.device):
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
-        plain = {value: manner(folder, config, vectors[value], samples=items.train) for value in values}
-        ends = {value: [plain[value].change(vectors[value], sign * dose) for sign in (-1.0, 1.0)] for value in values}
+        pushes = pushes_of(folder, config, backend, vectors, samples=items.train)
+        ends = {value: [*push.change(-dose), *push.change(dose)] for value, push in pushes.items()}
         arms = [(dataclasses.replace(one, positions=place),) for v in values for place in places for one in ends[v]]
         answered = rated(config, items, backend, arms, partial(tell, "steer positions"))
         ratings = np.stack([one.expected for one in answered]).reshape(len(values), len(places), 2, -1)
@@ -65,7 +65,8 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
                 slopes[number], labels, items.groups, kind="unique", seed=config.seed, spread=spread
             )
             column = known.keyed.values.index(value)
-            rows += _rows(ends[value][1], dose, own, column, np.nanmean(slopes[number], axis=1), places, vectors)
+            shifts = np.nanmean(slopes[number], axis=1)
+            rows += _rows(ends[value][1], dose, own, column, shifts, places, vectors, pushes[value].name)
         store.save_rows(folder, "positions", rows, PositionRow)
         store.save_info(folder, info("positions", config, backend.info, found, items.asked.counts), "positions")
     facts = (
@@ -82,7 +83,7 @@ def _listed(items: Tried) -> bool:
 
 def _rows(
     change: Steering, dose: float, own: effects.Matrix, column: int, shifts: Float[np.ndarray, " place"],
-    places: Sequence[str], vectors: Vectors,
+    places: Sequence[str], vectors: Vectors, unit: str,
 ) -> list[PositionRow]:  # fmt: skip
     effect, low, high = own.effect[:, column], own.low[:, column], own.high[:, column]
     whole = places.index(ALL)
@@ -97,7 +98,7 @@ def _rows(
             PositionRow(
                 change.direction.value, vectors[change.direction.value].method, change.operation.name, str(change.at),
                 place, dose, float(effect[n]), float(low[n]), float(high[n]), share, float(ends[0]), float(ends[1]),
-                float(shifts[n]), own.n_items, own.n_unscored,
+                float(shifts[n]), own.n_items, own.n_unscored, unit,
             )
         )  # fmt: skip
     return out

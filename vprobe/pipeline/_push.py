@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from vprobe import effects
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.pipeline._costs import texts_of, unit_of
+from vprobe.pipeline._costs import texts_of, units_of
 from vprobe.pipeline._manner import Manner, manner
 from vprobe.types import Benchmark, Direction, Steering, Tokens
 
@@ -24,18 +25,37 @@ class Push:
     Args:
         vector: The vector.
         how: What is done with it.
-        unit: A strength of 1, in the operation's own doses.
-        name: What that is, such as "residual norm" or "kl=1".
+        find: Finds the size of a strength of 1 and of -1, see `units_of`; asked only for what is used.
+        name: What a strength of 1 is, such as "residual norm" or "kl=1".
     """
 
     vector: Direction
     how: Manner
-    unit: float
+    find: Callable[[int], float]
     name: str
 
-    def change(self, strength: float) -> tuple[Steering, ...]:
-        """Return the change at a strength; none at 0."""
-        return (self.how.change(self.vector, strength * self.unit),) if strength else ()
+    @cached_property
+    def unit(self) -> float:
+        """Size of a strength of 1, in the operation's own doses."""
+        return self.find(1)
+
+    @cached_property
+    def down(self) -> float:
+        """Size of a strength of -1, above 0: another than `unit` where strengths are to cost alike."""
+        return self.find(-1)
+
+    def dose(self, strength: float) -> float:
+        """Return a strength in the operation's own doses."""
+        return strength * (self.unit if strength > 0 else self.down) if strength else 0.0
+
+    def change(self, strength: float, vector: Direction | None = None) -> tuple[Steering, ...]:
+        """Return the change at a strength; none at 0.
+
+        Args:
+            strength: How much.
+            vector: A null vector in the vector's place: as much of it is put in.
+        """
+        return (self.how.change(vector or self.vector, self.dose(strength)),) if strength else ()
 
     @property
     def coefficient(self) -> float:
@@ -66,7 +86,7 @@ def push_of(
         InputError: Unknown operation, gate or option, an operation without what it needs, or a KL out of reach.
     """
     how = manner(folder, config, vector, samples=samples)
-    return Push(vector, how, *unit_of(backend, how, vector, config, texts))
+    return Push(vector, how, *units_of(backend, how, vector, config, texts))
 
 
 def pushes_of(

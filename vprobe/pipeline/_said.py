@@ -124,7 +124,7 @@ def _rows(
     push = push_of(folder, config, backend, vector, samples=on.train)
     doses = sorted({float(one) for one in config.strengths} - {0.0})
     arms = [
-        _Arm(arm, draw, strength, (push.how.change(one, strength * push.unit),))
+        _Arm(arm, draw, strength, push.change(strength, one))
         for draw, (arm, one) in _numbered(every)
         for strength in doses
     ]

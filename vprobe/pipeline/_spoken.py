@@ -112,7 +112,7 @@ def changes_of(
     changes = []
     for one, (_, size) in zip(chosen, wanted, strict=True):
         push = push_of(folder or Path(), config, backend, one)
-        changes.append(push.how.change(one, size * push.unit))
+        changes.append(push.how.change(one, push.dose(size)))
     return backend, changes, wanted
 
 

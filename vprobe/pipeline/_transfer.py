@@ -153,8 +153,7 @@ def _arms(folder: Path, config: RunConfig, known: Study, value: str, backend: Ba
     most = max(abs(float(one)) for one in config.strengths)
     if not most > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
-    dose = most * push.unit
-    pairs = tuple((push.how.change(one, dose), push.how.change(one, -dose)) for one in every)
+    pairs = tuple((push.change(most, one)[0], push.change(-most, one)[0]) for one in every)
     return _Arms(vector, most, push.name, pairs)
 
 

@@ -48,12 +48,9 @@ def units(vector: Direction, parts: Sequence[CardPart]) -> tuple[CardFact, ...]:
         vector: The vector.
         parts: The card's parts; damage among them.
     """
-    out = [
-        CardFact("units", "median residual norm", vector.unit, unit="activation units", source="norms"),
-        CardFact("units", "coefficient per strength", vector.unit, unit="activation units", source="norms",
-                 note="the vector has length 1; a strength of 1 adds this many of it"),
-    ]  # fmt: skip
     rows: tuple[DamageRow, ...] = _rows(parts, "damage")
+    out = [CardFact("units", "median residual norm", vector.unit, unit="activation units", source="norms"),
+           *_coefficients(vector, parts)]  # fmt: skip
     for sign, side in ((1, "towards"), (-1, "away from")):
         mine = [row for row in rows if row.strength * sign > 0]
         if not mine:
@@ -67,6 +64,23 @@ def units(vector: Direction, parts: Sequence[CardPart]) -> tuple[CardFact, ...]:
         out.append(CardFact("units", f"dose at KL {NATS:g}, {side} it", found, n=most.n_texts, unit=most.unit,
                             source="damage", note=note))  # fmt: skip
     return tuple(out)
+
+
+def _coefficients(vector: Direction, parts: Sequence[CardPart]) -> list[CardFact]:
+    """Return what a strength of 1 puts in: one number where it adds residual norms, else what was measured with."""
+    found = [("steering", row) for row in _rows(parts, "steering") if row.arm == "steered"]
+    used = found or [("damage", row) for row in _rows(parts, "damage")]
+    if not used or used[0][1].unit == "residual norm":
+        return [CardFact("units", "coefficient per strength", vector.unit, unit="activation units", source="norms",
+                         note="the vector has length 1; a strength of 1 adds this many of it")]  # fmt: skip
+    out = []
+    for sign, side in ((1, "towards"), (-1, "away from")):
+        mine = [(table, row) for table, row in used if row.strength * sign > 0]
+        if mine:
+            table, row = mine[0]
+            size, note = row.coefficient / row.strength, f"{row.operation}; a strength of {sign} is: {row.unit}"
+            out.append(CardFact("units", f"coefficient per strength, {side} it", size, source=table, note=note))
+    return out
 
 
 def nulls(parts: Sequence[CardPart]) -> tuple[CardFact, ...]:

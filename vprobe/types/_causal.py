@@ -150,7 +150,7 @@ class PositionRow:
         positions: Tokens changed: "all"; "prompt" (all before the answer) and "after_prompt" (the answer's own, but the
             first is not affected) divide the text; "last_prompt" (where the answer starts from), "response" (from there
             on) and "option_span" (the list of options) are parts of it.
-        strength: Dose, either way, over the median residual norm where the operation adds.
+        strength: Dose, either way, in `unit`.
         effect: Rating points per unit of strength and SD of label within queries, the other labels held constant.
         low: Lower end of the 95 % percentile interval, whole queries drawn.
         high: Upper end.
@@ -160,6 +160,7 @@ class PositionRow:
         mean_shift: Change of all ratings alike, rating points per unit of strength.
         n_items: Items used.
         n_unscored: Items without all labels or all ratings.
+        unit: What a strength of 1 is: "residual norm", "degree", or a KL that steering the configured tokens costs.
     """
 
     value: str
@@ -177,3 +178,4 @@ class PositionRow:
     mean_shift: float
     n_items: int
     n_unscored: int
+    unit: str = "residual norm"
