@@ -189,6 +189,19 @@ def test_a_value_flips_on_reversed_items_and_a_yes_does_not(moved, verdict) -> N
     assert found.n_items == len(LABELS) // 2
 
 
+def test_what_moves_all_items_alike_is_told_in_points_by_meaning_and_by_place() -> None:
+    found = effects.reversed_items(LABELS * 0 + 0.5, LABELS, GROUPS, seed=0)
+    said = {one.measure: one.estimate for one in found.figures}
+    assert said["value: half the difference"] == pytest.approx(0) and said["yes-bias: half the sum"] == pytest.approx(
+        0.5
+    )
+    for listed, reverse, meaning, place in ((0.3, 0.3, 0.3, 0.0), (0.3, -0.3, 0.0, 0.3), (0.3, 0.1, 0.2, 0.1)):
+        found = effects.options(LABELS + listed, LABELS + reverse, LABELS, GROUPS, seed=0)
+        said = {one.measure: one.estimate for one in found.figures}
+        by = (said["shift of all by meaning"] - LABELS.mean(), said["shift of all by place"])
+        assert by == pytest.approx((meaning, place), abs=1e-9)
+
+
 def test_few_queries_give_no_interval_and_no_verdict() -> None:
     some, groups = slice(0, 10), GROUPS[:10]
     for found in (

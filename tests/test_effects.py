@@ -94,6 +94,9 @@ def test_saturation_and_asymmetry_are_seen() -> None:
     found = effects.dose_response(curve[:, None] + np.zeros((7, 20)), DOSES, np.ones(20), GROUPS[:20], seed=0)
     assert found.saturation == 0.5
     assert found.asymmetry == pytest.approx(0.55 / 0.5)
+    down = np.array([-0.5, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0])
+    found = effects.dose_response(down[:, None] + np.zeros((7, 20)), DOSES, np.ones(20), GROUPS[:20], seed=0)
+    assert found.saturation == 0.5, "of the doses below 0 too"
 
 
 def test_items_without_label_or_ratings_are_counted() -> None:
@@ -149,6 +152,7 @@ def test_intervals_of_the_matrix_hold_the_truth() -> None:
         x = labels - labels.reshape(40, 5, 3).mean(axis=1).repeat(5, axis=0)
         wanted = 0.3 * np.array([1, 0, 0]) * np.sqrt((x**2).sum(axis=0) / 160)
         hits.append((found.low[0] <= wanted) & (wanted <= found.high[0]))
+        np.testing.assert_array_equal([found.low, found.high], np.quantile(found.draws, (0.025, 0.975), axis=0))
     assert 0.87 <= np.mean(hits) <= 0.99
 
 
@@ -240,6 +244,17 @@ def test_least_leakage_hits_the_target_and_leaves_the_others() -> None:
     assert np.abs(small).sum() < np.abs(doses).sum()
     with pytest.raises(InputError, match="steer solve"):
         effects.least_leakage(effect * np.nan, wanted, np.ones(4), most=np.ones(4))
+
+
+def test_a_miss_counts_by_its_weight_squared_and_corrected_effects_say_what_the_last_step_did() -> None:
+    effect, wanted, weights = np.array([[2.0, 0.5]]), np.array([1.0, -1.0]), np.array([4.0, 1.0])
+    best = (weights * effect[0] * wanted).sum() / (weights * effect[0] ** 2).sum()
+    assert effects.least_leakage(effect, wanted, weights, most=np.ones(1)) == pytest.approx([best])
+    believed, step, gained = np.eye(3) + 0.1, np.array([0.2, -0.1, 0.0]), np.array([0.3, 0.1, -0.2])
+    found = effects.turned(believed, step, gained)
+    np.testing.assert_allclose(step @ found, gained)
+    for still in (np.array([0.0, 0.0, 1.0]), np.array([0.1, 0.2, 0.0])):
+        np.testing.assert_allclose(still @ found, still @ believed, err_msg="nothing was learned of other doses")
 
 
 def test_a_share_or_an_interval_that_does_not_exist_is_printed_as_such() -> None:

@@ -52,6 +52,26 @@ def test_shares_are_of_the_variance_that_one_value_alone_tells() -> None:
     assert followed(read[None, :, :, 0] * labels[:, 0], read, labels).r[0, 0] == pytest.approx(1.0, abs=0.01)
 
 
+def test_shares_are_of_the_first_arm_and_slopes_count_in_the_spread_given() -> None:
+    labels, read, ratings = world(1)
+    alone, both = followed(ratings[None], read, labels), followed(np.stack([ratings, 9 * ratings[::-1]]), read, labels)
+    np.testing.assert_allclose(both.share, alone.share)
+    wide = effects.followed(
+        _under.centred(ratings[None]), read, labels, GROUPS, seed=0, spread=np.array([2.0, 1.0, 0.5])
+    )
+    np.testing.assert_allclose(wide.effect[0], alone.effect[0] * [2.0, 1.0, 0.5])
+    np.testing.assert_array_equal([wide.low, wide.high], np.quantile(wide.draws, (0.025, 0.975), axis=0))
+
+
+def test_a_reading_that_moves_all_items_of_a_query_alike_is_no_slope_however_they_are_labelled() -> None:
+    found = []
+    for seed in range(20):
+        labels, read, _ = world(seed)
+        read = read + 0.5 * np.random.default_rng(seed).standard_normal(read.shape)
+        found.append(followed(read[None, :, :, 0], read, labels + 5.0).effect[0, 0])
+    assert abs(np.mean(found)) < 0.08
+
+
 def test_a_value_whose_reading_never_changes_has_no_slope_and_the_others_keep_theirs() -> None:
     labels, read, ratings = world(3)
     read[..., 1] = np.nan
@@ -72,6 +92,7 @@ def test_ablation_takes_away_what_was_there_and_says_so_where_nothing_was() -> N
     assert gone.removed[1, 0] == pytest.approx(0.75, abs=0.06)
     assert (gone.low <= gone.removed)[:, :2].all() and (gone.removed <= gone.high)[:, :2].all()
     assert abs(gone.others[0, 0]) < 1e-9 and gone.others[0, 1] > 0.9
+    assert (gone.others_low <= gone.others).all() and (gone.others <= gone.others_high).all()
 
 
 def test_what_is_far_below_a_hundredth_of_a_point_is_not_followed() -> None:
@@ -108,6 +129,8 @@ REAL = Slope(0.4, 0.3, 0.5)
         (REAL, Slope(0.0, -0.1, 0.1), REAL, 0.1, False, "dormant pathway: the coordinate moves ratings by +0.40, the"),
         (REAL, Slope(0.1, 0.05, 0.15), REAL, 0.1, False, "dormant pathway"),
         (REAL, REAL, Slope(0.0, -0.1, 0.1), 0.1, False, "taking it out"),
+        (REAL, Slope(0.4, -0.1, 0.9), REAL, 0.1, False, "dormant pathway"),
+        (REAL, REAL, Slope(0.4, -0.1, 0.9), 0.1, False, "taking it out"),
         (Slope(0.4, math.nan, math.nan), REAL, REAL, 0.1, False, "too few queries"),
     ],
 )
