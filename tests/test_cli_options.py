@@ -1,15 +1,24 @@
-"""Options of commands that steer reach their settings under the names of the settings."""
+"""Options reach their settings under the names of the settings; a run's model is loaded as it was recorded."""
 
 from __future__ import annotations
 
 import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from vprobe.cli import audits, cards, causal, effects, model, options
+import typer
+from vprobe import pipeline, store
+from vprobe.cli import app, audits, cards, causal, effects, model, options
 from vprobe.config import RunConfig
-from vprobe.errors import InputError
+from vprobe.errors import InputError, StoreError
+from vprobe.pipeline import _common
+from vprobe.types import ModelInfo
 
-COMMANDS = (
+STEERING = (
     audits.audit, cards.card, cards.said, cards.transfer, causal.ablate, causal.interchange, causal.positions,
     effects.matrix, effects.solve, model.sweep,
 )  # fmt: skip
@@ -17,20 +26,107 @@ OWN = {"run", "as_json", "personas", "instruments", "out", "make", "target", "ke
 """Arguments that a command reads itself."""
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.__name__)
+def commands(group: typer.Typer) -> Iterator[Callable[..., Any]]:
+    """All commands, those of groups inside it too."""
+    yield from (one.callback for one in group.registered_commands if one.callback)
+    yield from (one.callback for one in [group.registered_callback] if one and one.callback)
+    for one in group.registered_groups:
+        yield from commands(one.typer_instance or typer.Typer())
+
+
+ASKING = [one for one in commands(app) if "o.Model" in str(inspect.signature(one))]
+"""Commands that load a model."""
+
+
+@pytest.mark.parametrize("command", STEERING, ids=lambda one: one.__name__)
 def test_every_option_of_a_steering_command_is_a_setting_or_read_by_the_command(command) -> None:
     left = set(inspect.signature(command).parameters) - OWN - set(options.AS_FIELDS) - set(options.BY_NAME)
     assert left == set()
 
 
+def test_every_command_that_loads_a_model_can_be_told_how() -> None:
+    assert len(ASKING) >= len(STEERING) + 10
+    lacking = {one.__name__: set(options.LOADING) - set(inspect.signature(one).parameters) for one in ASKING}
+    assert not any(lacking.values()), lacking
+    for one in ASKING:  # and reads them, in the one place where that is done
+        assert re.search(r"o\.(running|steered)\(locals\(\)", inspect.getsource(one)), one.__name__
+
+
 def test_options_become_settings_and_those_left_out_keep_their_defaults() -> None:
     given = {"model": "m", "values": ["power,security"], "strengths": "-1,2", "on": "all", "limit": 3, "personas": 7,
-             "option": ["low=1,2"], "method": None, "folder": "no setting"}  # fmt: skip
+             "option": ["low=1,2"], "method": None, "text": "no setting", "quantize": "nf4"}  # fmt: skip
     found, plain = options.steered(given), RunConfig()
     assert (found.model, found.steer_value, found.strengths) == ("m", ("power", "security"), (-1.0, 2.0))
     assert (found.steer_positions, found.steer_limit, found.steer_options) == ("all", 3, ("low=1,2",))
-    assert (found.personas, found.steer_method) == (plain.personas, plain.steer_method)
+    assert (found.personas, found.steer_method, found.quantize) == (plain.personas, plain.steer_method, "nf4")
     assert options.steered({"values": None}, every=True).steer_value == ("all",)
     assert options.steered({"values": None}, RunConfig(steer_value=("power",))).steer_value == ("power",)
+    assert options.running({"model": "m", "remote": "local", "seed": None, "limit": 3}) == {
+        "model": "m", "remote": "local", "seed": None,
+    }  # fmt: skip
+    with pytest.raises(typer.BadParameter, match="--model"):
+        options.running({"model": None})
     with pytest.raises(InputError, match="--strengths"):
         options.steered({"strengths": "1,x"})
+
+
+def recorded(folder: Path, *, dtype: str = "float32", **settings: str) -> Path:
+    """A folder with the record of `extract`, as it was with these settings."""
+    shape = {"name": "m", "revision": "", "fingerprint": "ab", "family": "llama", "n_layers": 3, "d_model": 8,
+             "context": 64, "dtype": dtype, "chat": False}  # fmt: skip
+    info = _common.info("extract", RunConfig().changed(settings), ModelInfo(**shape))
+    store.save_info(folder, info, "extract")
+    return folder
+
+
+def test_a_run_is_steered_with_the_weights_it_was_recorded_with(tmp_path: Path, capsys) -> None:
+    folder = recorded(tmp_path / "a", dtype="bfloat16", quantize="int8")
+    found = options.steered({"folder": folder, "values": None})
+    assert (found.quantize, found.dtype) == ("int8", "bfloat16")
+    assert "with --quantize int8, as they were recorded" in capsys.readouterr().err
+    options.steered({"folder": folder, "quantize": "int8"})
+    assert capsys.readouterr().err == ""
+    assert options.steered({"folder": folder, "dtype": "float32"}).dtype == "float32"
+    assert "recorded in bfloat16, the model now runs in float32" in capsys.readouterr().err
+    with pytest.raises(StoreError, match=r"recorded with --quantize int8, now asked for with --quantize nf4"):
+        options.steered({"folder": folder, "quantize": "nf4"})
+    with pytest.raises(StoreError, match="recorded without --quantize, now asked for with"):
+        options.steered({"folder": recorded(tmp_path / "b"), "quantize": "int8"})
+    away = recorded(tmp_path / "c", backend="nnsight", remote="ndif")
+    with pytest.raises(StoreError, match="recorded at NDIF, now the model is to run here"):
+        options.beside(away, RunConfig())
+    assert options.beside(tmp_path / "none", RunConfig()) == options.beside(None, RunConfig()) == RunConfig()
+
+
+def test_a_stage_in_another_format_leaves_the_record_of_the_recording(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "a")
+    other = json.loads((folder / "run.json").read_text(encoding="utf-8"))["model"] | {"dtype": "bfloat16"}
+    info = _common.info("steer", RunConfig(dtype="bfloat16"), ModelInfo(**other))
+    store.save_info(folder, info, "steer")
+    kept = store.load_info(folder).model
+    assert kept is not None and kept.dtype == "float32"
+    assert pipeline.as_recorded(folder, RunConfig()).dtype == "float32"
+    assert dict(store.load_info(folder, "steer").config)["dtype"] == "bfloat16"
+
+
+def test_a_model_is_loaded_as_it_was_recorded_when_python_asks_for_it_too(tmp_path: Path, monkeypatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(name: str, **given: Any) -> None:
+        asked.append(given)
+        raise StoreError("not now", where=name)
+
+    monkeypatch.setattr(_common.backends, "load", load)
+    folder = recorded(tmp_path / "a", dtype="float16", quantize="int8")
+    for of in (folder, None):
+        with pytest.raises(StoreError, match="not now"):
+            pipeline.load_backend(RunConfig(model="m"), of=of)
+    assert [(one["dtype"], one["placement"].quantize) for one in asked] == [("float16", "int8"), ("auto", "")]
+
+
+def test_every_stage_that_uses_a_run_loads_its_model_beside_it() -> None:
+    fresh = {"_extract", "_foresee", "_demographics", "_lexicon"}  # they use no recording
+    files = [one for one in Path(pipeline.__file__).parent.glob("_*.py") if one.stem not in {*fresh, "__init__"}]
+    found = {one.stem: re.findall(r"or load_backend\((.*)\)", one.read_text(encoding="utf-8")) for one in files}
+    assert sum(map(len, found.values())) >= 15
+    assert [stem for stem, calls in found.items() for call in calls if "of=" not in call] == []

@@ -182,6 +182,10 @@ def shift(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -194,14 +198,12 @@ def shift(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "benchmark": o.split(benchmark), "personas": personas,
-            "persona_limit": limit, "steer_versions": o.split(versions), "steer_method": method, "steer_site": site,
-            "steer_positions": on, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "batch_tokens": batch_tokens, "too_long": too_long, "data": data, "seed": seed,
-            "trust_remote_code": trust_remote_code,
+        fields=o.running(locals()) | {
+            "benchmark": o.split(benchmark), "personas": personas, "persona_limit": limit,
+            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
         }
     )  # fmt: skip
+    config = o.beside(folder, config)
     doses = o.numbers(strengths, where="--strengths") or []
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.shift(folder, config, texts=texts, strengths=doses, said=generation, tell=tell)

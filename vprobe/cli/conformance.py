@@ -18,6 +18,10 @@ def conformance(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
 ) -> None:
@@ -25,10 +29,7 @@ def conformance(
     from vprobe import conformance as checks
     from vprobe import pipeline
 
-    config = o.resolve(
-        fields={"model": o.need(model, "--model"), "backend": backend, "revision": revision, "dtype": dtype,
-                "device": device, "trust_remote_code": trust_remote_code}
-    )  # fmt: skip
+    config = o.resolve(fields=o.running(locals()))
     with show.progress(quiet=bool(as_json)) as tell:
         loaded = pipeline.load_backend(config)
         found = checks.check(loaded, tell=tell)

@@ -29,6 +29,10 @@ def damage(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
@@ -39,15 +43,14 @@ def damage(
 
     folder = Path(o.need(str(run) if run else None, "--run"))
     config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_value": o.split(values), "dose": dose, "damage_limit": limit,
+        fields=o.running(locals()) | {
+            "steer_value": o.split(values), "dose": dose, "damage_limit": limit,
             "strengths": o.numbers(strengths, where="--strengths"), "steer_method": method, "steer_site": site,
             "steer_vector": vector,
             "steer_positions": on, "steer_operation": operation, "steer_options": option, "steer_gate": gate,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
+    config = o.beside(folder, config)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.steer_damage(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)

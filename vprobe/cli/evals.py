@@ -44,6 +44,10 @@ def evaluate(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
@@ -52,16 +56,16 @@ def evaluate(
     from vprobe import pipeline
 
     config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "steer_vector": vector,
+        fields=o.running(locals()) | {
+            "steer_vector": vector,
             "steer_neurons": neurons, "steer_heads": heads, "dose": dose, "steer_method": method,
             "steer_site": site, "steer_positions": on, "steer_operation": operation, "steer_options": option,
-            "steer_gate": gate, "backend": backend, "revision": revision, "dtype": dtype, "device": device,
-            "seed": seed, "trust_remote_code": trust_remote_code,
+            "steer_gate": gate,
         }
     )  # fmt: skip
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
+    config = o.beside(run, config)
     asked = pipeline.Tasks(tuple(o.split(tasks) or ()), task_folder, limit, fewshot, chat)
     rows = pipeline.steer_eval(run, config, asked, value=value or "", strength=strength)
     if as_json:

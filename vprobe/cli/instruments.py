@@ -145,6 +145,10 @@ def induce(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     seed: o.Seed = None,
@@ -155,15 +159,13 @@ def induce(
     from vprobe import pipeline
 
     config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "versions": o.split(versions),
+        fields=o.running(locals()) | {
+            "out": o.need(out, "--out"), "versions": o.split(versions),
             "greedy": greedy, "steer_method": method, "steer_site": site, "steer_positions": on, "dose": dose,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
-            "backend": backend,
-            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "too_long": too_long, "seed": seed, "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
+    config = o.beside(run, config)
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.induce(config, ways=o.split(ways) or (), directions=run, strength=strength, tell=tell)
     show.stage(stage, as_json=as_json)
@@ -189,6 +191,10 @@ def demographics(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -200,11 +206,9 @@ def demographics(
     from vprobe import pipeline
 
     config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
-            "versions": o.split(versions), "values": o.split(values), "limit": limit, "backend": backend,
-            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        fields=o.running(locals()) | {
+            "out": o.need(out, "--out"), "benchmark": o.split(benchmark), "versions": o.split(versions),
+            "values": o.split(values), "limit": limit,
         }
     )  # fmt: skip
     with show.progress(quiet=bool(as_json)) as tell:

@@ -46,13 +46,9 @@ def extract(
     from vprobe import pipeline, ranks
 
     config = o.resolve(
-        fields={
-            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
-            "model": o.need(model, "--model"), "out": out if plan else o.need(out, "--out"),
-            "benchmark": o.split(benchmark),
-            "sites": o.sites(sites), "layers": layers, "positions": o.split(positions), "template": template,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens,
-            "limit": limit, "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        fields=o.running(locals()) | {
+            "out": out if plan else o.need(out, "--out"), "benchmark": o.split(benchmark), "sites": o.sites(sites),
+            "layers": layers, "positions": o.split(positions), "template": template, "limit": limit,
             "untrained": untrained, "embedding": embedding,
         }
     )  # fmt: skip
@@ -94,15 +90,13 @@ def rate(
     from vprobe import pipeline, ranks
 
     config = o.resolve(
-        fields={
-            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
-            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "benchmark": o.split(benchmark),
-            "versions": o.split(versions), "greedy": greedy, "temperature": temperature,
-            "generation": generation, "correct_order": correct_order, "backend": backend,
-            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "limit": limit,
-            "too_long": too_long, "data": data, "seed": seed, "trust_remote_code": trust_remote_code,
+        fields=o.running(locals()) | {
+            "out": o.need(out, "--out"), "benchmark": o.split(benchmark), "versions": o.split(versions),
+            "greedy": greedy, "temperature": temperature, "generation": generation, "correct_order": correct_order,
+            "limit": limit,
         }
     )  # fmt: skip
+    config = o.beside(Path(config.out), config)
     rank = ranks.find() if not config.tp_plan else ranks.ALONE  # a model spread over ranks answers to rank 0
     with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
         stage = pipeline.rate(config, tell=tell, rank=rank)
@@ -167,17 +161,15 @@ def steer(
     from vprobe.cli import spoken
 
     config = o.resolve(
-        fields={
-            "device_map": device_map, "tp_plan": tp_plan, "quantize": quantize, "remote": remote,
-            "model": o.need(model, "--model"), "steer_method": method, "steer_site": site, "steer_positions": on,
+        fields=o.running(locals()) | {
+            "steer_method": method, "steer_site": site, "steer_positions": on,
             "dose": dose, "steer_vector": vector, "steer_neurons": neurons, "steer_heads": heads,
             "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
-            "backend": backend, "revision": revision, "dtype": dtype, "device": device, "seed": seed,
-            "trust_remote_code": trust_remote_code,
         }
     )  # fmt: skip
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
+    config = o.beside(run, config)
     pairs = pipeline.steer_text(
         run, config, value=value or "", strength=strength, prompts_of=prompt, max_new_tokens=max_new_tokens,
         temperature=temperature, said=spoken.stream() if stream and not as_json else None,

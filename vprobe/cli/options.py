@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -127,23 +128,63 @@ AS_FIELDS = {
     "gate": "steer_gate", "conflict": "steer_conflict", "limit": "steer_limit",
 }  # fmt: skip
 """What a command that steers calls these fields."""
-BY_NAME = (
-    "model", "dose", "benchmark", "null_arms", "null_draws", "backend", "revision", "dtype", "device", "device_map",
-    "tp_plan", "quantize", "remote", "batch_tokens", "too_long", "data", "seed", "trust_remote_code",
+LOADING = (
+    "model", "backend", "revision", "dtype", "device", "device_map", "tp_plan", "quantize", "remote",
+    "trust_remote_code",
 )  # fmt: skip
+"""How a model is loaded; every command that loads one has them all."""
+RUNNING = (*LOADING, "batch_tokens", "too_long", "data", "seed")
+BY_NAME = (*RUNNING, "dose", "benchmark", "null_arms", "null_draws")
 WORDS = ("values", "versions", "benchmark", "null_arms")
+
+
+def running(given: Mapping[str, Any], *, named: bool = True) -> dict[str, Any]:
+    """Return how a command's model is loaded and run, from the command's own arguments by their names.
+
+    Args:
+        given: The arguments, `--model` among them.
+        named: The model must be named.
+
+    Raises:
+        typer.BadParameter: No model was named.
+    """
+    if named:
+        need(given["model"], "--model")
+    return {name: given[name] for name in RUNNING if name in given}
+
+
+def beside(folder: Path | None, config: RunConfig) -> RunConfig:
+    """Return a configuration whose model is loaded as a run's activations were recorded, and say what is different.
+
+    Args:
+        folder: A run; None where none is used.
+        config: What was asked for.
+
+    Raises:
+        StoreError: Other weights than those recorded.
+    """
+    from vprobe import pipeline
+
+    if folder is None:
+        return config
+    told = pipeline.otherwise(folder, config)
+    if told:
+        sys.stderr.write(told + "\n")
+    return pipeline.as_recorded(folder, config)
 
 
 def steered(given: Mapping[str, Any], base: RunConfig | None = None, *, every: bool = False) -> RunConfig:
     """Return the configuration of a command that steers, from its own arguments by their names.
 
     Args:
-        given: The arguments; those that are no settings are passed over.
+        given: The arguments; those that are no settings are passed over. Of the run `folder` among them the model is
+            loaded as it was when activations were recorded.
         base: What to start from; the defaults when None.
         every: Where no value is named, all are meant.
 
     Raises:
         InputError: Strengths that are not numbers.
+        StoreError: Other weights than those recorded.
     """
     told = {
         name: split(given[name]) if name in WORDS else given[name] for name in (*AS_FIELDS, *BY_NAME) if name in given
@@ -151,7 +192,8 @@ def steered(given: Mapping[str, Any], base: RunConfig | None = None, *, every: b
     fields = {AS_FIELDS.get(name, name): value for name, value in told.items()}
     if every and not fields["steer_value"]:
         fields["steer_value"] = ("all",)
-    return resolve(base, fields={**fields, "strengths": numbers(given.get("strengths"), where="--strengths")})
+    fields["strengths"] = numbers(given.get("strengths"), where="--strengths")
+    return beside(given.get("folder"), resolve(base, fields=fields))
 
 
 def need(value: str | None, flag: str) -> str:

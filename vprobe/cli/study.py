@@ -132,24 +132,27 @@ def run(
     model: o.Model = None,
     out: o.Out = None,
     data: o.DataFolder = None,
-    device: o.Device = None,
+    backend: o.Engine = None,
+    revision: o.Revision = None,
     dtype: o.Dtype = None,
+    device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
+    batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,
     seed: o.Seed = None,
+    trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
 ) -> None:
     """Run the whole story from one file: extract, rate, probe, agree, steer, report."""
     from vprobe import config as configs
     from vprobe import pipeline
 
-    config = o.resolve(
-        configs.read(path),
-        fields={
-            "model": model, "out": out, "data": data, "device": device, "dtype": dtype, "limit": limit,
-            "too_long": too_long, "seed": seed,
-        },
-    )  # fmt: skip
+    told = o.running(locals(), named=False)
+    config = o.resolve(configs.read(path), fields=told | {"out": out, "limit": limit})
     o.need(config.model, "--model")
     if not config.out:
         config = config.changed({"out": str(Path("runs") / f"{path.resolve().parent.name}-{Path(config.model).name}")})

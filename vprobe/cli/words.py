@@ -25,6 +25,10 @@ def elicit(
     revision: o.Revision = None,
     dtype: o.Dtype = None,
     device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    tp_plan: o.TpPlan = None,
+    quantize: o.Quantize = None,
+    remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
@@ -33,13 +37,7 @@ def elicit(
     """Ask a model for its values in its own words, at several temperatures and under personas."""
     from vprobe import pipeline
 
-    config = o.resolve(
-        fields={
-            "model": o.need(model, "--model"), "out": o.need(out, "--out"), "personas": personas, "backend": backend,
-            "revision": revision, "dtype": dtype, "device": device, "batch_tokens": batch_tokens, "seed": seed,
-            "trust_remote_code": trust_remote_code,
-        }
-    )  # fmt: skip
+    config = o.resolve(fields=o.running(locals()) | {"out": o.need(out, "--out"), "personas": personas})
     heat = o.numbers(temperatures, where="--temperatures") or ()
     with show.progress(quiet=bool(as_json)) as tell:
         stage = pipeline.elicit(config, temperatures=heat, tell=tell)

@@ -35,6 +35,7 @@ from vprobe.pipeline._matrix import steer_matrix
 from vprobe.pipeline._personas import personas
 from vprobe.pipeline._positions import positions
 from vprobe.pipeline._read import rate
+from vprobe.pipeline._recorded import as_recorded, otherwise
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
 from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._schema import Column, about, export, schema
@@ -67,6 +68,7 @@ __all__ = [
     "agree",
     "as_claimed",
     "as_read",
+    "as_recorded",
     "as_steered",
     "borrow",
     "build_lexicon",
@@ -91,6 +93,7 @@ __all__ = [
     "make_missing",
     "model_path",
     "open_final",
+    "otherwise",
     "personas",
     "positions",
     "probe",

@@ -71,7 +71,7 @@ def ablate(
     """
     known = study(folder, as_probed(folder, config))
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
     with store.timed(folder, "ablate", device=backend.device):
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)

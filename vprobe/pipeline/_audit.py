@@ -47,7 +47,7 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     values = steered_values(folder, config, known)
     found = load_benchmarks(config)
     _ends(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     plain = config.changed({"null_arms": [AGREES], "null_draws": 1})
     first = config.changed(
         {"steer_versions": list(config.steer_versions[:1])}

@@ -56,7 +56,7 @@ def steer_damage(folder: Path, config: RunConfig, *, backend: Backend | None = N
     damage.target_of(config.dose)  # says what is wrong with it before a model is loaded
     told = about(config, values[0], store.load_info(folder).model)
     stage = "imported_damage" if config.steer_vector else "damage"
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     with store.timed(folder, stage, device=backend.device):
         what = material(backend, config)
         on = _held_out(known)

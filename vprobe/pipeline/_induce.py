@@ -82,7 +82,7 @@ def induce(
         raise InputError("no directions", where="--ways steering", do="name a run with directions by --run")
     folder, found = Path(config.out), (benchmarks.load("svo", limit=PRIMARY),)
     config = replace(config, benchmark=("svo",))
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=directions if STEERED in ways else None)
     pushes = _pushes(config, backend, directions) if STEERED in ways else {}
     states = {way: [_steered(kind, pushes, strength) for kind, _ in PUSH] for way in ways if way == STEERED}
     made = info("induce", config, backend.info, found, more=_more(ways, strength, states.get(STEERED, ())))

@@ -62,7 +62,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     known = study(folder, as_probed(folder, config))
     values = steered_values(folder, config, known)
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
     told: list[ResponseRow] = []
     cells: list[EffectRow] = []

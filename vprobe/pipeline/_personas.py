@@ -37,7 +37,7 @@ def personas(folder: Path, config: RunConfig, *, backend: Backend | None = None,
     """
     known = study(folder, as_probed(folder, config))
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     vectors = fitted(folder, config, known.keyed.values)
     chosen = speakers(config)
     with store.timed(folder, "personas", device=backend.device):

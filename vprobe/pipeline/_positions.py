@@ -47,7 +47,7 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
     if not dose > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
     places = tuple(place for place in PLACES if place != OPTIONS or _listed(items))
     with store.timed(folder, "positions", device=backend.device):

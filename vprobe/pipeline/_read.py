@@ -50,7 +50,7 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     if config.generation:
         for one in found:
             generation.ask(one)  # says what has no responses to compare before anything is asked
-    backend = backend or load_backend(config, rank)
+    backend = backend or load_backend(config, rank, of=folder)
     asked = fitting(backend, wanted, config.too_long, "rate")
     same_items(folder, found)
     old = store.load_rows(folder, "responses", Response) if store.has(folder, "responses") else ()

@@ -74,7 +74,7 @@ def steer_said(folder: Path, config: RunConfig, *, backend: Backend | None = Non
     known = study(folder, as_probed(folder, config))
     values = steered_values(folder, config, known)
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     on, queries = _tried(config, known, found, backend)
     rows: list[SaidRow] = []
     with store.timed(folder, "said", device=backend.device):

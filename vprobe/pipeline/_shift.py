@@ -67,7 +67,7 @@ def shift(
     fitted_on = {item.id for item in store.load_items(folder).items}
     items = {item.id for one in found for item in one.items}
     instrument = "" if items & fitted_on else "+".join(one.name for one in found)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     vectors = fitted(folder, config, known.keyed.values)
     if not vectors:
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")

@@ -104,7 +104,7 @@ def steer_solve(
     if missing := [v for v in (*dict(wish.targets), *wish.keep) if v not in values]:
         raise InputError(f"{missing[0]} was not probed in this run", where="steer solve", expected=", ".join(values))
     found = load_benchmarks(config)
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend, unrecorded=True)
     tune, test = _halves(items)
     with store.timed(folder, "solve", device=backend.device):

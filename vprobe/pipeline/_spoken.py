@@ -100,15 +100,15 @@ def changes_of(
     """
     wanted = _pairs(value, strength)
     if inside(config):
-        return _within(folder, config, backend or load_backend(config), wanted, strength)
+        return _within(folder, config, backend or load_backend(config, of=folder), wanted, strength)
     if config.steer_vector:
-        backend = backend or load_backend(config)
+        backend = backend or load_backend(config, of=folder)
         chosen = [_from_file(folder, config, backend, wanted)]
         wanted = ((chosen[0].value, wanted[0][1] if wanted else strength),)
     else:
         run = _needed(folder)
         chosen = [direction(run, one, site=config.steer_site, method=config.steer_method) for one, _ in wanted]
-        backend = backend or load_backend(config)
+        backend = backend or load_backend(config, of=folder)
     changes = []
     for one, (_, size) in zip(chosen, wanted, strict=True):
         push = push_of(folder or Path(), config, backend, one)

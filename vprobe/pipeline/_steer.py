@@ -50,7 +50,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
     found = load_benchmarks(config)
     told = about(config, values[0], store.load_info(folder).model)
     stage, table = ("imported", "imported") if config.steer_vector else ("steer", "steering")
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     draws = config.claim_draws * len(values)  # several values are one family, see `claims`
     with store.timed(folder, stage, device=backend.device):
         rows, asked, counts = [], [], []

@@ -90,7 +90,7 @@ def steer_transfer(
             f"{', '.join(instruments)}: directions were fitted on it", where="--instruments",
             expected="an instrument that had no part in the fit",
         )  # fmt: skip
-    backend = backend or load_backend(config)
+    backend = backend or load_backend(config, of=folder)
     rows: list[TransferRow] = []
     with store.timed(folder, "transfer", device=backend.device):
         asked = [_instrument(name, config, backend) for name in names]

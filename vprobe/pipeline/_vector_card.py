@@ -17,12 +17,16 @@ from vprobe.pipeline._read import Asked
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Tried, fit_vectors
+from vprobe.pipeline._vector_causal import causal
 from vprobe.pipeline._vector_parts import SPECS, part_of
 from vprobe.types import DoseRow, RunInfo, VectorCard
 
 FOLDER = "cards"
 STEERED = ("steer", "matrix", "damage", "transfer", "solve")
 """Stages whose settings say which vector was measured, the first that was run before the others."""
+
+NOT_KEPT = ("model", "device_map", "tp_plan", "remote")
+"""The manifest keeps a model's name, not where it lies; how it is placed is each machine's own."""
 
 
 def as_steered(folder: Path) -> RunConfig:
@@ -36,7 +40,7 @@ def as_steered(folder: Path) -> RunConfig:
     if not made:
         return as_read(folder)
     config = RunConfig().changed(dict(store.load_info(folder, made).config))
-    return config.changed({"model": ""})  # the manifest keeps a name, not where the model lies
+    return config.changed(dict.fromkeys(NOT_KEPT, "") | {"device": "auto", "trust_remote_code": False})
 
 
 def as_read(folder: Path) -> RunConfig:
@@ -87,7 +91,7 @@ def vector_card(folder: Path, config: RunConfig, *, value: str) -> VectorCard:
     parts = tuple(part_of(spec, folder, vector, config) for spec in SPECS)
     found = (
         *facts.provenance(folder, vector), *facts.units(vector, parts), *facts.nulls(parts), *facts.budget(parts),
-        *facts.at_cost(parts),
+        *facts.at_cost(parts), *causal(parts),
     )  # fmt: skip
     climbed = [one for run in climb([folder], method=vector.method) for one in run.climbs if one.value == name]
     rung, missing = (climbed[0].name, climbed[0].missing) if climbed else ("nothing shown", "no probe scores")

@@ -70,7 +70,7 @@ def make_missing(
             continue
         if not any(_lacks(folder, config, value, table) for value in values):
             continue
-        backend = backend or load_backend(config)
+        backend = backend or load_backend(config, of=folder)
         every = table == "dose_response" and all(value in SCHWARTZ for value in values)  # a matrix needs them all
         wanted = ("all",) if every else _with_those_there(folder, table, values)
         why = ""

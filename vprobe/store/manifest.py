@@ -122,7 +122,8 @@ def require_model(content: Mapping[str, Any], model: ModelInfo, folder: Path) ->
             f"now asked for {model.name} ({model.fingerprint[:12]})",
             where=str(folder),
             expected="one model per run folder",
-            do=f"give another --out folder for {model.name}",
+            do=f"give another --out folder for {model.name}; the same model is another in fewer bits (--quantize) or at "
+            f"NDIF, and may be in another format than {known['dtype']} (--dtype)",
         )
 
 
@@ -140,7 +141,8 @@ def save_info(folder: Path, info: RunInfo, stage: str) -> None:
     content = read_or_new(folder)
     if info.model is not None:
         require_model(content, info.model, folder)
-        content["model"] = dataclasses.asdict(info.model)
+        if stage == "extract" or not content.get("model"):  # as it was recorded, whatever format came later
+            content["model"] = dataclasses.asdict(info.model)
     files = content["stages"].get(stage, {}).get("files")
     content["stages"][stage] = {
         "config": {name: _plain(name, value) for name, value in info.config if name not in PLACES},
