@@ -14,7 +14,7 @@ from vprobe.report import style
 from vprobe.report import truth as true
 from vprobe.report.grids import Grid, interval3, letter
 from vprobe.report.truth import NONE, SIGN, Truth
-from vprobe.report.wording import MISSING, SPACE, chance, interval, share, tick
+from vprobe.report.wording import MISSING, SPACE, chance, interval, many, share, tick
 from vprobe.types import Agreement, ConditionRow
 
 ABREAST = 5
@@ -52,7 +52,7 @@ def draw(rows: Sequence[ConditionRow], agreed: Sequence[Agreement], name: str, t
         if truth.knows("condition"):
             handle = true.handle("truth: r of either measure with the planted profiles")
             figure.legend(handles=[handle], loc="outside upper right")
-        alt = f"Behaviour against probe over conditions, a panel for each of {len(values)} values."
+        alt = f"Behaviour against probe over conditions, a panel for each of {many(len(values), 'value')}."
         return style.finish(figure, name, alt)
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from vprobe.report import style
 from vprobe.report import truth as true
 from vprobe.report.truth import NONE, Truth
-from vprobe.report.wording import tick
+from vprobe.report.wording import many, tick
 from vprobe.types import DoseRow
 
 ABREAST = 5
@@ -59,7 +59,7 @@ def draw(rows: Sequence[DoseRow], name: str, truth: Truth = NONE) -> style.Drawi
             _block(part, rows, values[block * abreast : (block + 1) * abreast], abreast, truth)
         handles = [*_handles(rows), *([true.handle(dashed=True)] if truth.knows("dose") else [])]
         figure.legend(handles=handles, loc="outside lower center", ncols=4 if abreast > 2 else 1)
-        return style.finish(figure, name, f"Dose-response of steering for {len(values)} values with null arms.")
+        return style.finish(figure, name, f"Dose-response of steering for {many(len(values), 'value')} with null arms.")
 
 
 def _block(part: SubFigure, rows: Sequence[DoseRow], values: tuple[str, ...], abreast: int, truth: Truth) -> None:

@@ -14,7 +14,7 @@ from vprobe.report import style
 from vprobe.report import truth as true
 from vprobe.report.tables import above
 from vprobe.report.truth import NONE, Truth
-from vprobe.report.wording import share
+from vprobe.report.wording import many, share
 from vprobe.types import Agreement
 
 ABREAST = 3
@@ -60,7 +60,7 @@ def draw(rows: Sequence[Agreement], name: str, *, by: str, truth: Truth = NONE) 
         handles = [*_key_handles(), *([true.handle()] if known else [])]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.4)
         return style.finish(
-            figure, name, f"Forest plot of {len(values)} values, estimates with intervals, nulls, ceilings."
+            figure, name, f"Forest plot of {many(len(values), 'value')}, estimates with intervals, nulls, ceilings."
         )
 
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from vprobe.report import style
 from vprobe.report.tables import above_family
 from vprobe.report.truth import NONE, SIGN, Truth
-from vprobe.report.wording import share
+from vprobe.report.wording import many, share
 from vprobe.types import Agreement, Site
 
 NUMBERED = 12
@@ -48,7 +48,7 @@ def draw(rows: Sequence[Agreement], truth: Truth = NONE) -> style.Drawing:
             _beside(beside, mine, values, truth)
         grid[-1][0].set_xlabel("layer (block index from 0)")
         _scale(figure, mesh, list(grid[:, 1]), height)
-        alt = f"Heat map of held-out within-query correlation by layer for {len(values)} values."
+        alt = f"Heat map of held-out within-query correlation by layer for {many(len(values), 'value')}."
         return style.finish(figure, "heatmap", alt)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vprobe.report import (
     agreed,
     card,
+    causal,
     circumplex,
     claimed,
     conditions,
@@ -40,7 +41,8 @@ def build(tables: Tables) -> tuple[Section, ...]:
     first = (*said, _layers, *((card.section,) if tables.baselines else ()), _profile)
     costly = (lambda tables: costs.section(tables.damage),) if tables.damage else ()
     audited = (lambda tables: steered.audits(tables.audits),) if tables.audits else ()
-    then = (_circle, _agreement, *across, _doses, *audited, *costly, _map)
+    taken = (causal.section,) if tables.ablations or tables.interchange or tables.positions else ()
+    then = (_circle, _agreement, *across, _doses, *audited, *taken, *costly, _map)
     told, last = _told(tables), (_counts(tables), _provenance(tables))
     if tables.cannot_probe:  # nothing is recommended that would be refused
         read = (readings.section(tables),) if tables.recorded or tables.readings else ()

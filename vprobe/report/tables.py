@@ -11,6 +11,7 @@ import pandas as pd
 from vprobe import ess, store
 from vprobe.report.truth import NONE, Truth
 from vprobe.types import (
+    AblationRow,
     Agreement,
     AuditRow,
     BaselineRow,
@@ -20,10 +21,12 @@ from vprobe.types import (
     DamageRow,
     DoseRow,
     InduceRow,
+    InterchangeRow,
     Item,
     MapPoint,
     NullRow,
     PatternRow,
+    PositionRow,
     ProfileRow,
     PromptRow,
     Response,
@@ -42,7 +45,7 @@ NAMES = (
     "agreement_detail", "agreement_across", "mtmm", "validity", "trait_pairs", "patterns",
     "induced", "demographics", "people_pairs", "people_trends", "people_axes", "elicited",
     "readings", "baselines", "search", "final", "damage",
-    "nulls", "prompted", "audits",
+    "nulls", "prompted", "audits", "ablations", "interchange", "positions",
 )  # fmt: skip
 NESTED = "nested"
 ALPHA = 0.05
@@ -72,6 +75,9 @@ class Tables:
         nulls: Rows of `nulls`.
         prompted: Rows of `prompted`.
         audits: Rows of `audits`.
+        ablations: Rows of `ablations`.
+        interchange: Rows of `interchange`.
+        positions: Rows of `positions`.
         damage: Rows of `damage`.
         points: Rows of `map`.
         responses: Rows of `responses`.
@@ -107,6 +113,9 @@ class Tables:
     nulls: tuple[NullRow, ...] = ()
     prompted: tuple[PromptRow, ...] = ()
     audits: tuple[AuditRow, ...] = ()
+    ablations: tuple[AblationRow, ...] = ()
+    interchange: tuple[InterchangeRow, ...] = ()
+    positions: tuple[PositionRow, ...] = ()
     damage: tuple[DamageRow, ...] = ()
     points: tuple[MapPoint, ...] = ()
     responses: tuple[Response, ...] = ()
@@ -206,6 +215,9 @@ def read(folder: Path) -> Tables:
         nulls=rows("nulls", NullRow),
         prompted=rows("prompted", PromptRow),
         audits=rows("audits", AuditRow),
+        ablations=rows("ablations", AblationRow),
+        interchange=rows("interchange", InterchangeRow),
+        positions=rows("positions", PositionRow),
         damage=rows("damage", DamageRow),
         points=rows("map", MapPoint),
         responses=rows("responses", Response),

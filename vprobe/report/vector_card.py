@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from vprobe.errors import StoreError
-from vprobe.report import style
+from vprobe.report import causal, style
 from vprobe.report.vector_figures import figures
 from vprobe.report.vector_short import lines
 from vprobe.report.vector_words import LAYOUTS, cells, fact_rows
 from vprobe.report.wording import number, setting
 from vprobe.types import CardFact, CardPart, CardTable, VectorCard
 
-DRAWN = {"dose": ("dose", "said"), "specificity": ("specificity",), "damage": ("damage",), "transfer": ("transfer",)}
+DRAWN = {"dose": ("dose", "said"), "specificity": ("specificity",), "damage": ("damage",), "transfer": ("transfer",),
+         "causal": ("ablation", "exchange"), "positions": ("positions",)}  # fmt: skip
 """Figures of each part that has any."""
 
 
@@ -156,7 +157,7 @@ def _part(part: CardPart, facts: Sequence[CardFact], drawn: Sequence[style.Drawi
     for table in part.tables:
         if part.key == "nulls" and table.name != "nulls":
             continue  # every draw is in card.json; the facts above sum them up
-        for caption, heads, rows in cells(table, LAYOUTS):
+        for caption, heads, rows in cells(table, {**LAYOUTS, **causal.LAYOUTS}):
             out += [*([caption] if caption else []), _table(heads, rows)]
     if part.missing:
         told = "\n".join(f"- {one}" for one in part.missing)

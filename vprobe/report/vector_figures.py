@@ -1,4 +1,4 @@
-"""Figures of a vector's card: dose-response, the row of the effect matrix, cost, and transfer."""
+"""Figures of a vector's card: dose-response, the row of the effect matrix, cost, transfer, and causal checks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vprobe import damage, values
+from vprobe.report import causal_figures as causal
 from vprobe.report import dose, style
-from vprobe.report.wording import number, tick
+from vprobe.report.wording import many, number, tick
 from vprobe.types import CardFact, DamageRow, DoseRow, EffectRow, SaidRow, SpecificityRow, TransferRow, VectorCard
 
 
@@ -39,6 +40,10 @@ def figures(card: VectorCard) -> tuple[style.Drawing, ...]:
     moved: tuple[TransferRow, ...] = card.part("transfer").rows("transfer")
     if any(math.isfinite(row.estimate) for row in moved):
         out.append(_transfer(card, moved))
+    for part, table, draw in (("causal", "ablations", causal.ablated), ("causal", "interchange", causal.exchanged),
+                              ("positions", "positions", causal.placed)):  # fmt: skip
+        if rows := card.part(part).rows(table):
+            out.append(draw(rows, width=6.8))
     return tuple(out)
 
 
@@ -108,7 +113,7 @@ def _transfer(card: VectorCard, rows: Sequence[TransferRow]) -> style.Drawing:
             axes.xaxis.set_major_formatter(lambda value, _: tick(value))
             axes.margins(x=0.1)
         figure.legend(handles=_transfer_handles(), loc="outside lower center", ncols=3)
-        alt = f"Half the change of {len(rows)} instruments unused for fitting under the outermost doses."
+        alt = f"Half the change of {many(len(rows), 'instrument')} unused for fitting under the outermost doses."
         return style.finish(figure, "transfer", alt)
 
 
@@ -147,7 +152,7 @@ def _specificity(card: VectorCard, rows: Sequence[EffectRow]) -> style.Drawing:
         axes.grid(axis="x", color=style.GRID, lw=0.5)
         axes.set_axisbelow(True)
         figure.legend(handles=_specific_handles(methods, bool(fit)), loc="outside lower center", ncols=2)
-        alt = f"Effects of steering {style.title(target)} on {len(measured)} values with 95 % intervals."
+        alt = f"Effects of steering {style.title(target)} on {many(len(measured), 'value')} with 95 % intervals."
         return style.finish(figure, "specificity", alt)
 
 

@@ -8,7 +8,7 @@ from vprobe import damage
 from vprobe.report import style
 from vprobe.report.vector_words import significant as three
 from vprobe.report.wording import chance, listing, share
-from vprobe.types import DamageRow, DoseRow, NullRow, ResponseRow, SaidRow, SpecificityRow, VectorCard
+from vprobe.types import AblationRow, DamageRow, DoseRow, NullRow, ResponseRow, SaidRow, SpecificityRow, VectorCard
 
 
 def lines(card: VectorCard) -> tuple[str, ...]:
@@ -22,6 +22,7 @@ def lines(card: VectorCard) -> tuple[str, ...]:
         _words(card),
         _slope(card),
         _nulls(card),
+        _taken(card),
         _specific(card),
         _cost(card),
         _transfer(card),
@@ -87,6 +88,18 @@ def _nulls(card: VectorCard) -> str:
         f"At the outermost doses its effect of {three(arms[0].steered)} points per SD of label {told}"
         + (f", not of {listing(short)}." if short and below else ".") + prompt
     )  # fmt: skip
+
+
+def _taken(card: VectorCard) -> str:
+    rows: tuple[AblationRow, ...] = card.part("causal").rows("ablations")
+    row = rows[0] if rows else None
+    if row is None or math.isnan(row.removed) or _mute(card):
+        return ""
+    return (
+        f"Taken out, {share(row.removed)} of what ratings owe to the value is gone (95 % {share(row.low)} to "
+        f"{share(row.high)}, {row.n_items} items under {row.n_conditions} personas); null vectors take up to "
+        f"{share(row.reach)}."
+    )
 
 
 def _specific(card: VectorCard) -> str:
