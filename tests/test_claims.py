@@ -255,6 +255,13 @@ def test_an_effect_that_does_not_change_sign_with_the_dose_is_not_causal(effects
     assert not row.made and "ratings follow the label by" in row.reason
 
 
+@pytest.mark.parametrize("way", [1, -1])
+def test_doses_of_one_sign_cannot_show_that_the_effect_turns_with_them(way):
+    doses = tuple(sorted(way * dose for dose in (0.1, 0.2, 0.3, 0.5)))
+    (row,) = causal(sweep(tuple(0.8 * dose for dose in doses), doses=doses))
+    assert not row.made and row.reason.startswith("doses of one sign only")
+
+
 def test_ratings_that_all_move_alike_are_acquiescence():
     (row,) = causal(sweep((-0.02, -0.01, 0.01, 0.02), 0.4, shift=0.8), decodable=("power",))
     assert not row.made and row.reason.startswith("acquiescence: all ratings move by +0.80 alike")
