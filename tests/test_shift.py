@@ -269,7 +269,7 @@ def test_conditions_read_or_asked_otherwise_are_not_put_beside_those_kept(
     known = SimpleNamespace(keyed=SimpleNamespace(values=SCHWARTZ))
     for name, made in (("study", known), ("as_probed", None), ("load_benchmarks", ()), ("fitted", (None,))):
         monkeypatch.setattr(_shift, name, lambda *_, made=made: made)
-    monkeypatch.setattr(_shift, "load_backend", lambda _: SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(_shift, "load_backend", lambda *_, **__: SimpleNamespace(device="cpu"))
     config = RunConfig(personas=0)
     path.write_text('{"calm": "You are calm."}', encoding="utf-8")
     for change in ({"site": "resid_post.9"}, {"method": "ridge"}, {"n_items": 12}):
