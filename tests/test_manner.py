@@ -102,11 +102,38 @@ def test_a_dose_and_a_gate_rest_on_a_probe_calibrated_on_held_out_scores(config:
         ("add", ("each=word",), "none", "scope"),
         ("add", (), "probabilty", "did you mean 'probability'"),
         ("add", (), "cosine", "one bound"),
+        ("add", ("target=2",), "none", "target with operation add"),
+        ("clamp", ("target=2", "high=1"), "none", "high with operation clamp"),
+        ("add", ("gate_above=0.5",), "none", "gate_above with operation add and gate none"),
+        ("clamp", ("target=2", "target=1"), "none", "target twice"),
+        ("minimal-dose", ("probability=0.1", "below=true"), "none", "'true'"),
+        ("angular", ("second=power", "angle=40"), "none", "steered itself"),
     ],
 )
 def test_what_is_missing_or_misspelt_is_said(config, operation: str, options, gate: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         made(config, operation, *options, gate=gate)
+
+
+def test_the_second_axis_of_a_plane_has_not_seen_the_queries_it_is_tried_on(config: RunConfig) -> None:
+    asked = config.changed({"steer_operation": "angular", "steer_options": ["second=benevolence", "angle=40"]})
+    acts, items = store.load_activations(Path(config.out), "response_mean"), store.load_items(Path(config.out))
+    ids = tuple(name.partition("/")[0] for name in acts.sample_ids)
+    some = np.flatnonzero(np.arange(len(ids)) % 10 < 5)
+    y, groups = items.loadings(ids, items.values), items.groups(ids)
+    wanted = directions.fit(acts.at(direction(config).site)[some].astype(np.float64), y[some],
+                            tuple(groups[i] for i in some), method="covariance", seed=0)  # fmt: skip
+    second = manner(Path(config.out), asked, direction(config), samples=some).operation.arrays[0][0]
+    np.testing.assert_allclose(second, wanted[items.values.index("benevolence")], atol=1e-5)
+    assert np.abs(second - direction(config, "benevolence").vector).max() > 1e-3, "which is fitted on all of them"
+
+
+def test_two_axes_that_are_one_make_no_plane_to_turn_in(config: RunConfig) -> None:
+    way, x = direction(config), np.random.default_rng(1).standard_normal((1, 3, len(direction(config).vector)))
+    near = way.vector + 1e-7 * np.random.default_rng(2).standard_normal(len(way.vector)).astype(np.float32)
+    for axis in (way.vector, -way.vector, near):
+        one = steering.load("angular", steering.Given(second=dataclasses.replace(way, vector=axis), angle=40.0))
+        np.testing.assert_array_equal(one.apply(x, way.vector[None], 1.0, *one.arrays), x)
 
 
 def test_heads_and_neurons_need_directions_of_their_own(config: RunConfig) -> None:
@@ -140,8 +167,15 @@ def test_a_sweep_says_which_operation_and_counts_in_its_measure(config: RunConfi
     rows = [row for row in store.load_rows(Path(config.out), "steering", DoseRow) if row.arm != "prompted"]
     assert {row.operation for row in rows} == {"rotate"}
     assert {row.coefficient for row in rows} == {0.0, 20.0}
-    with pytest.raises(InputError, match="no null vectors"):
-        pipeline.steer_sweep(Path(config.out), dataclasses.replace(how, steer_operation="leace"))
+    leace = dataclasses.replace(how, steer_operation="leace")
+    for run, more in ((pipeline.steer_sweep, {}), (pipeline.steer_transfer, {"instruments": ("portraits",)}),
+                      (pipeline.steer_said, {})):  # fmt: skip
+        with pytest.raises(InputError, match="no null vectors"):
+            run(Path(config.out), leace, **more)
+    with pytest.raises(InputError, match="no dose beside 0"):
+        pipeline.steer_sweep(Path(config.out), dataclasses.replace(how, strengths=(0.0,)))
+    (base,) = (row for row in rows if row.arm == "baseline")
+    assert math.isnan(base.anti), "without a dose there is no way to go against"
 
 
 @pytest.mark.parametrize("suffix", ["gguf", "safetensors"])

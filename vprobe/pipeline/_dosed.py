@@ -14,7 +14,7 @@ from vprobe import agreement, controls, effects, scores, stats, steering
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
-from vprobe.pipeline._manner import Manner
+from vprobe.pipeline._manner import Manner, check_nulls
 from vprobe.pipeline._nulls import Trial
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._trial import rated
@@ -54,11 +54,13 @@ def dosed(
         draws: Label shuffles behind each p.
 
     Raises:
-        InputError: Null vectors for an operation that does not depend on the vector, or an unusable dose.
+        InputError: Null vectors for an operation that does not depend on the vector, no dose, or an unusable one.
     """
+    if not any(config.strengths):
+        raise InputError("no dose beside 0", where="--strengths", expected="at least one other number")
     push = push_of(folder, config, backend, trial.target, samples=trial.on.train)
     how = push.how
-    _check_nulls(how, trial)
+    check_nulls(how, len(trial.nulls))
     asked = {push.dose(float(strength)): float(strength) for strength in config.strengths}
     planned = steering.doses(
         trial.target, nulls=trial.nulls, strengths=tuple(asked), unit=trial.unit, positions=config.steer_positions,
@@ -105,7 +107,7 @@ def measured(row: DoseRow, moved: Float[np.ndarray, " item"], trial: Trial, seed
         row, effect=effect.estimate, low=effect.low, high=effect.high, n_items=effect.n_items,
         n_unscored=effect.n_unscored, mean_shift=float(shifts.mean()) if len(shifts) else math.nan,
         p=_p(moved, trial, draws, seed + 2) if draws else math.nan,
-        anti=effects.against_label(moved * np.sign(row.strength), trial.labels[:, 0], keyed=KEYED),
+        anti=effects.against_label(moved * np.sign(row.strength or math.nan), trial.labels[:, 0], keyed=KEYED),
     )  # fmt: skip
 
 
@@ -140,16 +142,6 @@ def _changes(
         for n in ends
         for change in change_rows(trial, "steered", 0, rows[n].strength, ratings[n].expected - ratings[0].expected)
     )
-
-
-def _check_nulls(how: Manner, trial: Trial) -> None:
-    """Refuse null vectors for an operation that does not depend on the vector."""
-    if how.operation.name == "leace" and trial.nulls:
-        raise InputError(
-            "leace erases the same whatever the vector, so it has no null vectors",
-            where="--operation",
-            do="sweep project-out, or give --null-draws 0",
-        )
 
 
 def _p(moved: np.ndarray, trial: Trial, draws: int, seed: int) -> float:

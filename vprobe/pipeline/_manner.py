@@ -24,7 +24,14 @@ NUMBERS = ("probability", "target", "low", "high", "angle", "gate_above", "gate_
 WORDS = ("second", "below", "each", "gate_each")
 OPTIONS = (*NUMBERS, *WORDS)
 """Names of `--option NAME=VALUE`. target, low and high count standard deviations of the direction's fitted scores."""
+READS = {
+    "minimal-dose": ("probability", "below"), "clamp": ("target",), "neuron-clamp": ("target",),
+    "project-out": ("target",), "cap": ("low", "high"), "angular": ("second", "angle"),
+}  # fmt: skip
+"""Options an operation reads beside `each`, which all do; gates read those that begin with gate."""
 _ERASES = "leace"
+BLIND = (_ERASES, "neuron-scale", "neuron-clamp")
+"""Operations that read no more of a vector than its name, or which of its entries are not 0: a fitted one has none."""
 Each = Literal["token", "prompt"]
 
 
@@ -105,11 +112,28 @@ def _given(found: _Options, parts: _Parts) -> Given:
     )
 
 
+def check_nulls(how: Manner, draws: int) -> None:
+    """Refuse null vectors for an operation that does the same with any vector: they would look like the real one.
+
+    Args:
+        how: What is done.
+        draws: Null vectors.
+
+    Raises:
+        InputError: Null vectors for such an operation.
+    """
+    if draws and how.operation.name in BLIND:
+        raise InputError(
+            f"{how.operation.name} does the same whatever the vector, so it has no null vectors",
+            where="--operation", do="steer with another operation, such as project-out, or give --null-draws 0",
+        )  # fmt: skip
+
+
 class _Options:
     """`--option NAME=VALUE`, checked."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.operation = config.steer_operation
+        self.operation = config.steer_operation.strip().lower().replace("_", "-")
         self._given: dict[str, str] = {}
         for text in config.steer_options:
             name, equals, value = text.partition("=")
@@ -118,7 +142,23 @@ class _Options:
                 raise InputError(f"{text!r}", where="--option", expected="NAME=VALUE, such as probability=0.9")
             if name not in OPTIONS:
                 raise unknown("option", name, OPTIONS, where="--option")
+            if name in self._given:
+                raise InputError(f"{name} twice", where="--option", expected="every option once")
             self._given[name] = value.strip()
+        self._check(config)
+
+    def _check(self, config: RunConfig) -> None:
+        """Refuse options that nothing would read, and a word that is none of those known."""
+        reads = ("each", *READS.get(self.operation, ()))
+        gates = tuple(name for name in OPTIONS if name.startswith("gate_")) if config.steer_gate != "none" else ()
+        idle = [name for name in self._given if name not in (*reads, *gates)]
+        if idle and self.operation in steering.names():
+            raise InputError(
+                f"{idle[0]} with operation {self.operation} and gate {config.steer_gate}", where="--option",
+                expected="options they read: " + ", ".join((*reads, *gates)), do="leave it out, or name what reads it",
+            )  # fmt: skip
+        if self.word("below") not in ("", "yes", "no"):
+            raise unknown("word", self.word("below"), ("yes", "no"), where="--option below")
 
     def word(self, name: str) -> str:
         return self._given.get(name, "")
@@ -190,5 +230,24 @@ class _Parts:
         return directions.eraser(x, y[:, [self._column]], groups)
 
     def other(self, value: str) -> Direction:
-        """Return another value's direction at the same site."""
-        return direction(self.folder, value, site=str(self.target.site), method=self.config.steer_method)
+        """Return another value's direction at the same site, fitted on the samples that may be used.
+
+        Raises:
+            InputError: No such value, the target's own, or one without a direction there.
+        """
+        made = direction(self.folder, value, site=str(self.target.site), method=self.config.steer_method)
+        if made.value == self.target.value:
+            raise InputError(
+                f"{made.value}, which is steered itself", where="--option second", expected="another value",
+                do="a plane has two axes, such as a value and its opposite",
+            )  # fmt: skip
+        if self.samples is None:
+            return made
+        x, y, groups = self._labelled
+        values = self.known.keyed.values
+        fitted = directions.fit(
+            x, y, groups, method=self.config.steer_method, seed=self.config.seed, block=len(values)
+        )[values.index(made.value)]  # fmt: skip
+        if not np.isfinite(fitted).all():
+            raise InputError(f"no direction of {made.value} at {made.site}", where="--option second")
+        return dataclasses.replace(made, vector=fitted.astype(np.float32))

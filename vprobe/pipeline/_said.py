@@ -22,6 +22,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._manner import check_nulls
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked
 from vprobe.pipeline._steer import steered_values
@@ -122,6 +123,7 @@ def _rows(
     every = _vectors(config, known, value, fit)
     vector = every[0][1]
     push = push_of(folder, config, backend, vector, samples=on.train)
+    check_nulls(push.how, len(every) - 1)
     doses = sorted({float(one) for one in config.strengths} - {0.0})
     arms = [
         _Arm(arm, draw, strength, push.change(strength, one))

@@ -16,6 +16,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import DataError, InputError, ModelError, unknown
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._lookup import as_probed
+from vprobe.pipeline._manner import check_nulls
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked, ask, fitting
 from vprobe.pipeline._steer import steered_values
@@ -150,6 +151,7 @@ def _arms(folder: Path, config: RunConfig, known: Study, value: str, backend: Ba
     nulls = [v for v in fitted[column + k :: k] if np.isfinite(v).all()]
     every = (vector, *(fit.direction(value, v, method, called="shuffled") for v in nulls))
     push = push_of(folder, config, backend, vector, samples=on.train)
+    check_nulls(push.how, len(nulls))
     most = max(abs(float(one)) for one in config.strengths)
     if not most > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")

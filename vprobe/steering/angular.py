@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from vprobe.steering._arrays import along, length
+from vprobe.steering._arrays import along, length, library
 from vprobe.steering._given import Given, missing, number
 
 MEASURE = "share"
 POINTS: tuple[str, ...] = ()
+_FLAT = 1e-4
+"""Part of a unit second axis at right angles to the first below which it is round-off, and there is no plane."""
 
 
 def arrays(given: Given) -> tuple[Any, ...]:
@@ -25,7 +27,7 @@ def arrays(given: Given) -> tuple[Any, ...]:
 
 
 def apply(x: Any, vector: Any, coefficient: Any, second: Any, cosine: Any, sine: Any) -> Any:
-    """Return x with its part in the plane of vector and second axis turned to the angle.
+    """Return x with its part in the plane of vector and second axis turned to the angle; as it is where they are one.
 
     Args:
         x: Activations (..., width).
@@ -38,7 +40,10 @@ def apply(x: Any, vector: Any, coefficient: Any, second: Any, cosine: Any, sine:
     Source: Vu and Nguyen (2025), angular steering.
     """
     upright = second - along(second, vector) * vector
-    upright = upright / length(upright)
+    size = length(upright)
+    safe = library(x).where(size > _FLAT, size, size + 1.0)
+    upright = library(x).where(size > _FLAT, upright / safe, 0.0 * upright)
     first, other = along(x, vector), along(x, upright)
-    size = (first**2 + other**2) ** 0.5
-    return x + coefficient * ((size * cosine - first) * vector + (size * sine - other) * upright)
+    radius = (first**2 + other**2) ** 0.5
+    turned = (radius * cosine - first) * vector + (radius * sine - other) * upright
+    return x + coefficient * library(x).where(size > _FLAT, turned, 0.0 * turned)
