@@ -34,7 +34,8 @@ def told(effect: np.ndarray, spread: float = 0.02) -> Followed:
 
 def test_each_value_is_set_beside_null_vectors_of_its_own_site_and_the_other_values() -> None:
     real = [way("power"), way("tradition", 2), way("hedonism")]
-    nulls = [(kind, way("power", layer)) for layer in (1, 2) for kind in _ablate.NULLS for _ in range(layer + 1)]
+    drawn = {"isotropic": 2, "random": 1, "shuffled": 1}
+    nulls = [(kind, way("power", layer)) for layer in (1, 2) for kind, n in drawn.items() for _ in range(layer + n)]
     every = [*(("target", one) for one in real), *nulls]
     effect = np.ones((1 + len(every), 3))
     effect[1:4] = [[0.2, 0.9, 1.0], [0.8, 0.3, 1.0], [0.7, 1.0, 0.4]]
