@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from vprobe import backends
 from vprobe.backends import _engine
 from vprobe.backends._families import blocks_of
+from vprobe.errors import ModelError
 from vprobe.types import Answers, Site, Tokens
 
 from tests import tiny
@@ -44,6 +45,8 @@ ODD: dict[str, tuple[Callable[[int], Any], str]] = {
     "lfm2": (tiny._usual("lfm2", **PAIRS, layer_types=["conv", "full_attention", "conv"], block_ff_dim=48), APART),
     "minimax": (tiny._usual("minimax", **MOE, head_dim=8, num_local_experts=2,
                             layer_types=["linear_attention", "full_attention", "linear_attention"]), APART),
+    "gemma4": (tiny._usual("gemma4_text", **PAIRS, head_dim=8, sliding_window=16), APART),
+    "doge": (tiny._usual("doge", **PAIRS, keep_window_size=64), SHARES),
     "phi3 of two scales": (tiny._usual("phi3", **PAIRS, sliding_window=None,
                                        original_max_position_embeddings=64, rope_parameters=LONG), SHARES),
 }  # fmt: skip
@@ -112,6 +115,15 @@ def test_texts_written_together_are_those_written_alone(pair) -> None:
         assert found.ids == tuple(ids[len(row.ids) :])
 
 
-def test_a_model_of_two_scales_is_used_up_to_where_the_first_ends(pair) -> None:
+def test_a_model_that_reads_long_texts_otherwise_is_used_up_to_where_that_begins(pair) -> None:
     engine, _, _ = pair
-    assert engine.info.context == (64 if engine.info.family == "phi3" else tiny.CONTEXT)
+    assert engine.info.context == (64 if engine.info.family in ("phi3", "doge") else tiny.CONTEXT)
+
+
+def test_a_model_of_several_streams_is_refused_in_words(tmp_path, monkeypatch) -> None:
+    few = {"head_dim": 8, "vocab_size_per_layer_input": 413, "hidden_size_per_layer_input": 8, "laurel_rank": 4}
+    kinds = ["sliding_attention", "full_attention", "full_attention"]
+    given = {**PAIRS, **few, "num_kv_shared_layers": 1, "activation_sparsity_pattern": [0.0] * 3, "layer_types": kinds}
+    monkeypatch.setitem(tiny.FAMILIES, "gemma3n", tiny._usual("gemma3n_text", **given, sliding_window=16))
+    with pytest.raises(ModelError, match="activations of 4 dimensions"):
+        backends.load(str(tiny.build("gemma3n", tmp_path)))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vprobe.backends import _inner
 from vprobe.backends._caches import cache_kind
 from vprobe.backends._inner import Inner
+from vprobe.backends._size import layers_of
 from vprobe.errors import ModelError
 from vprobe.types import Site
 
@@ -127,8 +128,9 @@ def examine(model: Any, name: str) -> Anatomy:
         points = ("embed", "resid_pre", *(["resid_mid"] if sequential else []), "resid_post")
         points += ("attn_out", "mlp_out") if attention else ()
         cached, forkable = cache_kind(model, _probe_ids(model, 5), _close, placed=accepts(model, "position_ids"))
-        count = model.config.get_text_config(decoder=True).num_attention_heads
+        heads = {layer.num_attention_heads for layer in layers_of(model.config.get_text_config(decoder=True))}
         ids = _probe_ids(model, 6)
+        count = heads.pop() if len(heads) == 1 else 0
         inner = _inner.find(blocks, _ATTENTION, _MLP, count, lambda: base(ids, use_cache=False))
     return Anatomy(base, blocks, attention, mlp, sequential, points, cached, forkable, inner=inner)
 
@@ -218,6 +220,11 @@ def _check_stream(trace: _Trace, name: str) -> None:
             raise ModelError(f"block {i} ran {len(left)} times in one forward", where=name, expected="once", do=_DO)
         if not isinstance(first(left[0]), Tensor) or first(left[0]).shape != entered[0].shape:
             raise ModelError(f"block {i} does not return its activations first", where=name, do=_DO)
+        if entered[0].dim() != 3:
+            raise ModelError(
+                f"block {i} takes activations of {entered[0].dim()} dimensions", where=name,
+                expected="3: text, token and width", do=_DO,
+            )  # fmt: skip
         if not torch.isfinite(first(left[0])).all():
             raise ModelError(f"block {i} gives NaN or infinite numbers", where=name, do="use --dtype float32")
         if not _same(entered[0], trace.hidden[i]):

@@ -18,6 +18,7 @@ from transformers.utils import logging as hf_logging
 
 from vprobe.backends import _placed
 from vprobe.backends._fingerprint import fingerprint
+from vprobe.backends._size import one_reading
 from vprobe.errors import ModelError, nearest
 from vprobe.types import ONE_DEVICE, Placement
 
@@ -296,18 +297,7 @@ def context_of(config: Any, tokenizer: Any) -> int:
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
     own = next((int(getattr(text, n)) for n in names if isinstance(getattr(text, n, None), int)), 0)
     theirs = int(tokenizer.model_max_length) if tokenizer.model_max_length in _SANE else 0
-    return min((n for n in (own, theirs, _one_reading(text)) if n > 0), default=2048)
-
-
-def _one_reading(text: Any) -> int:
-    """Return up to which length a model reads every text alike; 0 when it always does.
-
-    Models with "longrope" (Phi-3, Phi-4) read all tokens of a batch otherwise as soon as one text in it is longer.
-    """
-    given = getattr(text, "rope_parameters", None) or {}
-    parts = [given, *(part for part in given.values() if isinstance(part, dict))]
-    ends = [part["original_max_position_embeddings"] for part in parts if part.get("rope_type") == "longrope"]
-    return int(min(ends, default=0))
+    return min((n for n in (own, theirs, one_reading(text)) if n > 0), default=2048)
 
 
 SMALL = 30_000_000

@@ -17,16 +17,47 @@ def size_of(model: Any, blocks: Sequence[Any], forward_tokens: int) -> ModelSize
         forward_tokens: Most tokens of one forward where texts share what they begin with.
     """
     text = model.config.get_text_config(decoder=True)
-    heads = int(getattr(text, "num_attention_heads", 1))
-    shared = int(getattr(text, "num_key_value_heads", None) or heads)
-    width = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
+    kept = [_kept(layer) for layer in layers_of(text)]
     each = sum(weight.numel() for block in blocks for weight in block.parameters()) / len(blocks)
     item = model.dtype.itemsize
     return ModelSize(
         block_parameters=each,
         weight_bytes=sum(weight.numel() * weight.element_size() for weight in model.parameters()),
-        cache_bytes=2 * shared * width * item,
+        cache_bytes=2 * sum(kept) * item // len(kept),
         token_bytes=int(each / text.hidden_size + 8 * text.hidden_size) * item,
         forward_tokens=forward_tokens,
-        heads=heads,
+        heads=max(int(getattr(layer, "num_attention_heads", 1)) for layer in layers_of(text)),
     )
+
+
+def layers_of(text: Any) -> list[Any]:
+    """Return the configuration of every block; of the whole model alone where its blocks are all of one shape.
+
+    Args:
+        text: Configuration of a language model.
+    """
+    uneven = getattr(text, "is_heterogeneous", False)
+    return list(text.per_layer_config) if uneven else [text]
+
+
+def _kept(layer: Any) -> int:
+    """Return how many numbers of keys, or of values, a block keeps per token."""
+    heads = int(getattr(layer, "num_attention_heads", 1))
+    width = int(getattr(layer, "head_dim", None) or layer.hidden_size // heads)
+    return width * int(getattr(layer, "num_key_value_heads", None) or heads)
+
+
+def one_reading(text: Any) -> int:
+    """Return up to which length a model reads every text alike; 0 when it always does.
+
+    Models with "longrope" (Phi-3, Phi-4) read all tokens of a batch otherwise as soon as one text in it is longer;
+    others (DeepSeek-V3.2, Doge) look at no more than some number of tokens, padding among those to choose from.
+
+    Args:
+        text: Configuration of a language model.
+    """
+    given = getattr(text, "rope_parameters", None) or {}
+    parts = [given, *(part for part in given.values() if isinstance(part, dict))]
+    ends = [part["original_max_position_embeddings"] for part in parts if part.get("rope_type") == "longrope"]
+    ends += [n for name in ("index_topk", "keep_window_size") if isinstance(n := getattr(text, name, None), int)]
+    return min(map(int, ends), default=0)
