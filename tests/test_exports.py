@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from vprobe import exports, registry
+from vprobe import backends, exports, registry
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Direction, ModelInfo, Site
 
@@ -68,6 +68,17 @@ def test_a_pickle_is_written_only_when_it_is_allowed(form: str, tmp_path: Path) 
     with pytest.raises(InputError, match=r"is a pickle[\s\S]*--allow-pickle"):
         exports.write(tmp_path / "v.pt", [direction(1)], form=form, n_layers=4)
     assert not (tmp_path / "v.pt").exists()
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "safetensors"])
+def test_tools_that_add_a_vector_as_it_is_find_the_coefficient_with_its_sign(form: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"v.{form}", [direction(1)], form, strength=-0.4)
+    if form == "gguf":
+        found = np.array(gguf.GGUFReader(str(path)).tensors[0].data)
+    else:
+        found = backends.read_tensors(path).arrays[0]
+        found = found[2] if found.ndim == 2 and len(found) > 1 else found.squeeze()
+    np.testing.assert_allclose(found, -0.4 * 7.5 * direction(1).vector, rtol=1e-6)
 
 
 def test_all_formats_are_there() -> None:

@@ -130,6 +130,12 @@ def test_a_vector_whose_file_does_not_say_where_it_acts_needs_a_site(tmp_path: P
     with pytest.raises(InputError, match="--site"):
         exports.read(tmp_path / "v.pt")
     assert exports.read(tmp_path / "v.pt", site=Site(2, "mlp_out"))[0].site == Site(2, "mlp_out")
+    torch.save(vectors(1)[0], tmp_path / "vec_layer_1_m.pt")
+    assert exports.read(tmp_path / "vec_layer_1_m.pt")[0].site == Site(1)
+    asked = exports.read(tmp_path / "vec_layer_1_m.pt", site=Site(2))
+    assert asked[0].site == Site(2), "what the user says counts before a name"
+    exports.write(tmp_path / "vec_layer_0_m.pt", asked, form="caa", allow_pickle=True)
+    assert exports.read(tmp_path / "vec_layer_0_m.pt")[0].site == Site(2), "and what the file says before that"
 
 
 # --- pickles --------------------------------------------------------------------------------------------------------

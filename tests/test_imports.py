@@ -95,6 +95,9 @@ def test_midpoint_and_spread_are_those_of_the_runs_activations(run: RunConfig, f
     one = of_run(folder, config, acts, "power")
     scores = one.score(x)
     assert math.isclose(scores.mean(), 0, abs_tol=1e-5) and math.isclose(scores.std(), 1, rel_tol=1e-5)
+    few = np.arange(0, len(x), 3)
+    part, along = of_run(folder, config, acts, "power", rows=few), x[few].astype(np.float64) @ one.vector
+    assert (part.midpoint, part.spread) == pytest.approx((along.mean(), along.std())) and part.midpoint != one.midpoint
     change = manner(folder, config, one).change(one, 1.0)
     weights = change.operation.arrays[0][0]
     np.testing.assert_allclose(weights / np.linalg.norm(weights), one.vector, atol=1e-6)
