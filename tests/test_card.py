@@ -105,6 +105,32 @@ def test_divided_queries_report_what_whole_queries_do_not(tmp_path: Path) -> Non
         assert max(abs(row.null_mean) for row in safe) < 0.15
 
 
+def test_r_over_items_is_of_deviations_from_each_folds_mean_with_a_p_of_its_own_sign() -> None:
+    known = known_of("true", np.zeros((200, 2)))
+    rng = np.random.default_rng(0)
+    shift = np.zeros((200, 1))
+    for number, fold in enumerate(known.folds):
+        shift[fold.test] = 100.0 * number
+    told = known.columns + 0.05 * rng.standard_normal(known.columns.shape) + shift
+    told[:, 1] *= -1
+    told[:, 3:] = rng.standard_normal((200, told.shape[1] - 3))
+    rows = _card._over_items(known, "probe", told, known.folds, True, 0)
+    assert [row.value for row in rows] == list(SCHWARTZ[:3])
+    assert min(rows[0].estimate, -rows[1].estimate, rows[2].estimate) > 0.5, "folds' own means are no agreement"
+    assert [row.p for row in rows] == [1 / (DRAWS + 1), 1.0, 1 / (DRAWS + 1)]
+    assert all(row.low < row.estimate < row.high and row.null_low < 0 < row.null_high for row in rows)
+
+
+def test_a_control_task_is_as_noisy_as_its_own_values_labels(tmp_path: Path) -> None:
+    known = known_of("true", activations_of("true", 1.0))
+    one = known.keyed.benchmark
+    within: dict[str, float] = dict(zip(SCHWARTZ[:3], (0.9, 0.5, 0.7), strict=True))
+    noise = tuple(replace(r, estimate=within.get(r.value, r.estimate)) if r.within else r for r in one.reliability)
+    known = replace(known, keyed=replace(known.keyed, benchmark=replace(one, reliability=noise)))
+    rows = rows_of(card_of(known, tmp_path), "control task")
+    assert [row.note.rpartition("labels ")[2] for row in rows] == ["(0.90)", "(0.50)", "(0.70)"]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [f"{item.text} {item.response}" for item in benchmarks.load("everyday").items]

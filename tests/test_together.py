@@ -266,6 +266,19 @@ def test_what_does_not_fit_is_halved_and_nothing_is_lost(llama: Case, error: Cal
     assert engine.halved == before and max(seen) <= 200, "what has been learned is kept"
 
 
+def test_what_fits_is_divided_no_further_and_runs_in_order() -> None:
+    memory, done = _memory.Memory(), []
+
+    def run(group: list[int]) -> None:
+        if len(group) > 4:
+            raise MemoryError
+        done.append(group)
+
+    memory.all([[*range(8)], [*range(8, 16)], [16]], len, run)
+    assert done == [[*range(n, n + 4)] for n in (0, 4, 8, 12)] + [[16]]
+    assert (memory.halved, memory.most) == (1, 4)
+
+
 def test_other_errors_and_a_single_row_too_large_come_out(llama: Case) -> None:
     memory, ran = _memory.Memory(), []
 
