@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from vprobe import backends, organism, pipeline, store
+import torch
+from vprobe import backends, exports, organism, pipeline, store
 from vprobe.cli import effects as command
 from vprobe.config import RunConfig
 from vprobe.errors import VprobeError
 from vprobe.types import EffectRow, ResponseRow, SpecificityRow
+from vprobe.values import SCHWARTZ
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,50 @@ def test_the_tables_are_printed(run: Path, capsys: pytest.CaptureFixture[str]) -
     command._specificity(run)
     said = capsys.readouterr().out
     assert "Benevolence" in said and "items against" in said and "circle g" in said
+
+
+def test_a_vector_from_a_file_takes_the_place_of_its_values_own(run: Path, tmp_path: Path) -> None:
+    """Its row is what its direction does; the rows of the others are what they were, and the run's tables stay."""
+    config = pipeline.as_steered(run).changed({"model": str(organism.load()), "device": "cpu"})
+    card = organism.read_card(organism.load())
+    backend = backends.load(config.model, device="cpu")
+    made = replace(pipeline.direction(run, "power", method="partial"),
+                   vector=card.u[SCHWARTZ.index("security")].astype(np.float32))  # fmt: skip
+    file = exports.write(tmp_path / "v.safetensors", [made], strength=1.0)
+    before = {name: store.table(run, name) for name in ("dose_response", "effects", "specificity")}
+    own = {(r.target, r.measured): r.effect for r in store.load_rows(run, "effects", EffectRow)
+           if (r.method, r.kind) == ("partial", "marginal")}  # fmt: skip
+    stage = pipeline.steer_matrix(run, config.changed({"steer_vector": str(file)}), backend=backend)
+    assert any(name == "vector" for name, _ in stage.facts)
+    for name, table in before.items():
+        assert table.equals(store.table(run, name)), "no claim and no card sees the vector of a file"
+    cells = [r for r in store.load_rows(run, "imported_effects", EffectRow) if r.kind == "marginal"]
+    assert {r.method for r in cells if r.target == "power"} == {"imported"}
+    assert {r.method for r in cells if r.target != "power"} == {"partial"} and len(cells) == 9
+    for r in cells:
+        assert r.target == "power" or r.effect == pytest.approx(own[r.target, r.measured], rel=1e-4, abs=1e-4)
+    swapped = next(r.effect for r in cells if (r.target, r.measured) == ("power", "power"))
+    assert swapped < own["power", "power"] / 2, "it is the direction of another value"
+    responses = store.load_rows(run, "imported_dose_response", ResponseRow)
+    assert {(r.value, r.method) for r in responses} == {
+        ("power", "imported"), ("benevolence", "partial"), ("tradition", "partial")}  # fmt: skip
+    assert len(store.load_rows(run, "imported_specificity", SpecificityRow)) == 6
+
+
+def test_a_file_of_no_value_or_of_another_is_refused(run: Path, tmp_path: Path) -> None:
+    config = pipeline.as_steered(run).changed({"model": str(organism.load()), "device": "cpu"})
+    found = pipeline.direction(run, "security", method="partial")
+    other = exports.write(tmp_path / "security.safetensors", [found], strength=1.0)
+    with pytest.raises(VprobeError, match="one of security"):
+        pipeline.steer_matrix(run, config.changed({"steer_vector": str(other)}))
+    nameless = tmp_path / "vec_layer_1_organism.pt"
+    torch.save(torch.tensor(3.0 * found.vector), nameless)
+    wish = pipeline.Wish((("power", 0.1),), (), 1.0)
+    with pytest.raises(VprobeError, match=r"does not say what its vector points to[\s\S]*vectors convert"):
+        pipeline.steer_matrix(run, config.changed({"steer_vector": str(nameless)}))
+    with pytest.raises(VprobeError, match="does not say what its vector points to"):
+        pipeline.steer_solve(run, config.changed({"steer_vector": str(nameless)}), wish)
+    assert not store.has(run, "imported_solved")
 
 
 def test_other_operations_and_doses_of_equal_cost(run: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vprobe import backends, benchmarks, effects, organism, pipeline, store
+from vprobe import backends, benchmarks, effects, exports, organism, pipeline, store
 from vprobe.backends import Backend
 from vprobe.cli import effects as command
 from vprobe.config import RunConfig
@@ -65,6 +65,20 @@ def test_a_wanted_change_is_reached_on_untouched_items(config: RunConfig, backen
     facts = dict(stage.facts)
     assert facts["targets"] == "benevolence +0.4" and facts["misses on untouched items"].startswith("benevolence ")
     command._solved(Path(config.out))
+
+
+def test_the_vector_of_a_file_is_a_column_of_the_effects(config: RunConfig, backend: Backend, tmp_path: Path) -> None:
+    """A vector that points away from its value is given a dose below 0, and the run's own result stays."""
+    folder = Path(config.out)
+    one = pipeline.direction(folder, "benevolence", method="partial")
+    file = exports.write(tmp_path / "v.safetensors", [replace(one, vector=-one.vector)], strength=1.0)
+    before = solved(config) if store.has(folder, "solved") else None
+    few = replace(config, steer_vector=str(file), steer_limit=40)
+    stage = pipeline.steer_solve(folder, few, Wish((("benevolence", 0.3),), (), 1.0), backend=backend)
+    rows = {row.value: row for row in store.load_rows(folder, "imported_solved", SolvedRow)}
+    assert rows["benevolence"].strength < 0 and abs(rows["benevolence"].tuned - 0.3) <= TOLERANCE
+    assert (solved(config) if store.has(folder, "solved") else None) == before
+    assert dict(stage.facts)["vector"].startswith("v.safetensors: benevolence")
 
 
 def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfig, backend: Backend) -> None:

@@ -27,6 +27,7 @@ def matrix(
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
+    vector: o.SteerVector = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
@@ -58,9 +59,10 @@ def matrix(
         stage = pipeline.steer_matrix(folder, config, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        _responses(folder)
-        _matrix(folder)
-        _specificity(folder)
+        of = "imported_" if config.steer_vector else ""
+        _responses(folder, of)
+        _matrix(folder, of)
+        _specificity(folder, of)
 
 
 def solve(
@@ -81,6 +83,7 @@ def solve(
     benchmark: o.Bench = None,
     versions: o.SteerVersions = None,
     method: o.SteerMethod = None,
+    vector: o.SteerVector = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
     operation: o.Operation = None,
@@ -114,7 +117,7 @@ def solve(
         stage = pipeline.steer_solve(folder, config, wish, tell=tell)
     show.stage(stage, as_json=as_json)
     if not as_json:
-        _solved(folder)
+        _solved(folder, "imported_" if config.steer_vector else "")
 
 
 def _target(text: str) -> tuple[str, float]:
@@ -129,7 +132,7 @@ def _target(text: str) -> tuple[str, float]:
         raise InputError(f"{text!r}", where="--target", expected="VALUE=CHANGE, such as benevolence=+0.5") from None
 
 
-def _solved(folder: Path) -> None:
+def _solved(folder: Path, of: str = "") -> None:
     from vprobe import store, values
     from vprobe.types import SolvedRow
 
@@ -137,7 +140,7 @@ def _solved(folder: Path) -> None:
         (values.title(r.value), r.role, r.site, show.number(r.strength, 4), show.number(r.wanted),
          show.number(r.tuned, 3), f"{r.reached:.3f} ({show.ends(r.low, r.high)})", _miss(r), str(r.n_items),
          show.number(r.n_needed, 0))
-        for r in store.load_rows(folder, "solved", SolvedRow)
+        for r in store.load_rows(folder, f"{of}solved", SolvedRow)
     ]  # fmt: skip
     heads = ("value", "role", "site", "strength", "wanted", "tuned", "reached (95 %)", "miss (95 %)", "n", "n for .05")
     show.table(
@@ -151,7 +154,7 @@ def _miss(row: SolvedRow) -> str:
     return "" if math.isnan(row.miss) else f"{row.miss:+.3f} ({show.ends(low, high, '+.3f')})"
 
 
-def _responses(folder: Path) -> None:
+def _responses(folder: Path, of: str = "") -> None:
     from vprobe import store, values
     from vprobe.types import ResponseRow
 
@@ -159,28 +162,28 @@ def _responses(folder: Path) -> None:
         (values.title(r.value), r.method, r.site, show.number(r.slope, 3), show.ends(r.low, r.high),
          show.share_of(r.anti, r.anti_low, r.anti_high), show.number(r.rho), show.number(r.trend_p, 4),
          show.number(r.saturation), show.number(r.mean_shift, 3), str(r.n_items))
-        for r in store.load_rows(folder, "dose_response", ResponseRow)
+        for r in store.load_rows(folder, f"{of}dose_response", ResponseRow)
     ]  # fmt: skip
     heads = ("value", "method", "site", "slope", "95 % interval", "items against", "rho", "trend p", "saturates")
     heads += ("shift", "n")
     show.table("dose-response: points per unit of strength the way of the item's label; shift is yes-bias", heads, rows)
 
 
-def _matrix(folder: Path) -> None:
+def _matrix(folder: Path, of: str = "") -> None:
     from vprobe import store, values
     from vprobe.types import EffectRow
 
-    found = store.load_rows(folder, "effects", EffectRow)
+    found = store.load_rows(folder, f"{of}effects", EffectRow)
     for method, kind in dict.fromkeys((r.method, r.kind) for r in found if r.kind == "unique"):
         mine = [r for r in found if (r.method, r.kind) == (method, kind)]
-        names = list(dict.fromkeys(r.target for r in mine))
+        names, targets = (list(dict.fromkeys(getattr(r, one) for r in mine)) for one in ("measured", "target"))
         cell = {(r.target, r.measured): r.effect for r in mine}
-        rows = [(values.title(t), *(show.number(cell[t, m], 2) for m in names)) for t in names]
+        rows = [(values.title(t), *(show.number(cell[t, m], 2) for m in names)) for t in targets]
         heads = ("steered", *(values.title(m)[:NEAR] for m in names))
         show.table(f"effect on each value, points per unit of strength and SD of label ({method} vectors)", heads, rows)
 
 
-def _specificity(folder: Path) -> None:
+def _specificity(folder: Path, of: str = "") -> None:
     from vprobe import store, values
     from vprobe.types import SpecificityRow
 
@@ -189,7 +192,7 @@ def _specificity(folder: Path) -> None:
          show.share_of(r.ratio, r.low, r.high, ".1%"), show.number(r.uniform, 3),
          show.number(r.gain, 3), show.number(r.displacement, 0), show.number(r.leakage, 3), show.number(r.r2),
          str(r.n_items))
-        for r in store.load_rows(folder, "specificity", SpecificityRow)
+        for r in store.load_rows(folder, f"{of}specificity", SpecificityRow)
     ]  # fmt: skip
     heads = ("steered", "method", "labels", "own", "others", "others / own", "lift c", "circle g", "degrees off")
     heads += ("leak e", "R2", "n")

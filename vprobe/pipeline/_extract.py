@@ -23,7 +23,8 @@ from vprobe.types import Benchmark, Count, Prompt, Site, SiteNorm, Tokens
 NORM_SAMPLE = 64
 """Texts the unit of steering strength is measured on, spread evenly over the run's prompts."""
 STALE = ("probe", "agree", "across", "steer", "matrix", "solve", "damage", "audit", "ablate", "said", "transfer",
-         "personas", "imported", "imported_damage", "eval", "claims", "truth")  # fmt: skip
+         "personas", "imported", "imported_damage", "imported_matrix", "imported_solve", "eval", "claims",
+         "truth")  # fmt: skip
 """Stages whose results new activations make stale."""
 
 

@@ -23,7 +23,7 @@ FIELDS = (
     (
         "matrix",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
+         "steer_vector", "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
     ),
     (
         "damage",
@@ -43,7 +43,7 @@ FIELDS = (
     (
         "solve",
         (*MODEL, "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options", "steer_gate",
-         "steer_conflict", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
+         "steer_vector", "steer_conflict", "steer_versions", "strengths", "dose", "steer_limit", "seed"),
     ),
     *(
         (name, (*MODEL, "steer_value", "steer_method", "steer_site", "steer_vector", "steer_positions",

@@ -18,10 +18,12 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._costs import drift, texts_of
+from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed
-from vprobe.pipeline._push import Push, pushes_of, spread_of
+from vprobe.pipeline._push import Push, spread_of
+from vprobe.pipeline._replaced import named_by, replaced
 from vprobe.pipeline._study import study
-from vprobe.pipeline._trial import Tried, fit_vectors, rated, tried
+from vprobe.pipeline._trial import Tried, rated, tried
 from vprobe.pipeline._wish import TOLERANCE, Point, Search, Wish
 from vprobe.types import SolvedRow, Steering, Tokens
 from vprobe.values import SCHWARTZ
@@ -90,7 +92,7 @@ def steer_solve(
     Args:
         folder: A run with activations and directions of all values.
         config: Model, strengths (their largest is the most that is tried) and their unit, operation, versions, method,
-            site and seed.
+            site, seed, and a file whose vector takes the place of its value's.
         wish: What is to change.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
@@ -103,21 +105,25 @@ def steer_solve(
     values = tuple(value for value in known.keyed.values if value in SCHWARTZ)
     if missing := [v for v in (*dict(wish.targets), *wish.keep) if v not in values]:
         raise InputError(f"{missing[0]} was not probed in this run", where="steer solve", expected=", ".join(values))
+    name = named_by(folder, config, values, where="--vector")
+    source = about(config, name, store.load_info(folder).model)
     found = load_benchmarks(config)
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend, unrecorded=True)
     tune, test = _halves(items)
-    with store.timed(folder, "solve", device=backend.device):
-        vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
-        pushes = _both_ways(pushes_of(folder, config, backend, vectors, samples=items.train))
+    stage, table = ("imported_solve", "imported_solved") if name else ("solve", "solved")
+    with store.timed(folder, stage, device=backend.device):
+        method = config.steer_method.replace("-", "_")
+        pushes = _both_ways(replaced(folder, config, known, values, name, method, items, backend))
         texts, left = texts_of(backend, config)
         bench = _Bench(config, backend, pushes, spread_of(found, values), tune, texts, partial(tell, "steer solve"))
         best = _search(bench, wish)
         check = dataclasses.replace(bench, items=test).moved([best.doses])
         rows = _rows(wish, bench, best, check, bench.kl(best.doses))
-        store.save_rows(folder, "solved", rows, SolvedRow)
-        store.save_info(folder, info("solve", config, backend.info, found, (*items.asked.counts, *left)), "solve")
-    return Stage("steer solve", folder, _facts(wish, rows), (*items.asked.counts, *left))
+        counts = (*items.asked.counts, *left)
+        store.save_rows(folder, table, rows, SolvedRow)
+        store.save_info(folder, info("solve", config, backend.info, found, counts, source), stage)
+    return Stage("steer solve", folder, (*_facts(wish, rows), *source), counts)
 
 
 def _both_ways(pushes: dict[str, Push]) -> dict[str, Push]:

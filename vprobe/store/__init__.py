@@ -69,6 +69,8 @@ OF_STAGE = (
     ("positions", ("positions",)),
     ("imported", ("imported",)),
     ("imported_damage", ("imported_damage",)),
+    ("imported_matrix", ("imported_dose_response", "imported_effects", "imported_specificity")),
+    ("imported_solve", ("imported_solved",)),
     ("damage", ("damage",)),
     ("said", ("said",)),
     ("transfer", ("transfer",)),
