@@ -212,7 +212,7 @@ def test_a_prompt_that_says_the_same_whatever_it_asks_for_is_instruction_followi
 
 
 def test_audits_ask_for_a_dose_in_residual_norms(config: RunConfig, backend: Backend) -> None:
-    for wrong in ({"strengths": (0.0,)}, {"dose": "kl=1"}):
+    for wrong in ({"strengths": (0.0,)}, {"dose": "kl=1"}, {"steer_operation": "rotate"}, {"steer_gate": "cosine"}):
         with pytest.raises(InputError, match="audit"):
             pipeline.steer_audit(Path(config.out), replace(config, **wrong), backend=backend)
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from vprobe import benchmarks, damage
+from vprobe.pipeline import _matrix
 from vprobe.pipeline import _transfer_measures as measures
 from vprobe.pipeline import _vector_facts as facts
 from vprobe.types import CardPart, CardTable, Direction, Response, Site
 
 from tests.test_damage import DOSE, done, drift
+from tests.test_matrix_rows import moved
 
 
 @pytest.mark.parametrize(("n", "same"), [(12, False), (40, False), (160, True)])
@@ -65,3 +67,9 @@ def test_a_card_does_not_say_that_a_strength_of_one_adds_a_residual_norm_where_i
     assert said["coefficient per strength, away from it"] == (3.0, "add; a strength of -1 is: kl=0.1")
     plain = CardPart("damage", "", "", (CardTable("damage", (replace(rows[0], unit="residual norm"),), ()),), (), ())
     assert {one.name: one.value for one in facts.units(VECTOR, [plain])}["coefficient per strength"] == 20.0
+
+
+def test_doses_that_only_steer_away_have_no_leaks_rather_than_none_at_all() -> None:
+    away = replace(moved(), doses=np.array([-0.2, -0.1, 0.0]))
+    assert all(np.isnan(one).all() for one in _matrix._leaks(away).values())
+    assert np.nanmax(_matrix._leaks(moved())["raw"]) > 0

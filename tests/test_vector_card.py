@@ -126,6 +126,19 @@ def test_rows_of_another_site_or_method_are_named_and_not_shown(swept, tmp_path)
     assert "--on response" in dose.commands[0]
 
 
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [({"steer_operation": "norm-preserving-add"}, "operation add"), ({"steer_gate": "cosine"}, "gate none"),
+     ({"steer_options": ("each=prompt",)}, "options none")],
+)  # fmt: skip
+def test_what_was_measured_with_another_operation_or_gate_is_not_the_vectors(swept, other, what) -> None:
+    config = dataclasses.replace(pipeline.as_steered(Path(swept.out)), **other)
+    card = pipeline.vector_card(Path(swept.out), config, value="benevolence")
+    for key, table in (("dose", "steering"), ("dose", "said"), ("prompted", "prompted")):
+        assert card.part(key).rows(table) == ()
+        assert any(one.startswith(f"{table}: made with {what}") for one in card.part(key).missing)
+
+
 def test_a_value_that_was_not_steered_is_said_to_be_missing(swept) -> None:
     card = pipeline.vector_card(Path(swept.out), pipeline.as_steered(Path(swept.out)), value="power")
     assert card.direction.value == "power"

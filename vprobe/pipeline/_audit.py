@@ -112,8 +112,14 @@ def _ends(config: RunConfig) -> tuple[float, ...]:
     """Return the outermost doses.
 
     Raises:
-        InputError: Doses of another unit, or none but 0.
+        InputError: Doses of another unit, or none but 0; another operation, or a gate.
     """
+    added = config.steer_operation.replace("_", "-") == "add" and config.steer_gate == "none"
+    if not added:
+        raise InputError(
+            f"operation {config.steer_operation}, gate {config.steer_gate}", where="audit",
+            expected="add without a gate: a prompted vector is divided into parts, which are added at their lengths",
+        )  # fmt: skip
     doses = sorted({float(one) for one in config.strengths} - {0.0})
     if not doses or config.dose:
         raise InputError(

@@ -19,6 +19,8 @@ ARMS = ("steering", "said")
 """Tables with a row for every arm: the vector's own stand among the doses, the others among the null arms."""
 PLACES_OF_THEIR_OWN = ("ablations", "interchange", "positions")
 """Tables made on tokens that they choose themselves."""
+NOT_STEERED = ("ablations", "interchange")
+"""Tables of a direction taken out or exchanged, whatever else is done with it."""
 OWN, NULLS = "its own doses", "null vectors"
 SIDE_BY_SIDE = ("dose_response", "effects", "specificity")
 """Tables whose rows of another method stand beside those of the vector's own."""
@@ -171,11 +173,27 @@ def _other(mine: Sequence[Any], source: Source, folder: Path, vector: Direction,
         told = {name: ", ".join(dict.fromkeys(str(getattr(row, name)) for row in mine))
                 for name in ("method", "site", "positions") if name in _fields(mine[0])}  # fmt: skip
         return "made with " + ", ".join(f"{name} {one}" for name, one in told.items() if one)
-    if "method" not in _fields(mine[0]) and source.stage in store.stages(folder):
-        used = dict(store.load_info(folder, source.stage).config).get("steer_method", "")
-        if used and str(used).replace("_", "-") != vector.method.replace("_", "-"):
-            return f"made with method {used}"
+    if source.stage not in store.stages(folder):
+        return ""
+    used = dict(store.load_info(folder, source.stage).config)
+    method = str(used.get("steer_method", ""))
+    if "method" not in _fields(mine[0]) and method and method.replace("_", "-") != vector.method.replace("_", "-"):
+        return f"made with method {method}"
+    return "" if source.table in NOT_STEERED else _otherwise(used, config)
+
+
+def _otherwise(used: dict[str, Any], config: RunConfig) -> str:
+    """Say with which other operation, gate or option a table was made; empty where with none."""
+    plain = RunConfig()  # a manifest keeps what differs from it
+    for name, called in (("steer_operation", "operation"), ("steer_gate", "gate"), ("steer_options", "options")):
+        ours, theirs = (_told(one) for one in (getattr(config, name), used.get(name, getattr(plain, name))))
+        if ours != theirs:
+            return f"made with {called} {theirs or 'none'}, where the vector was measured with {ours or 'none'}"
     return ""
+
+
+def _told(setting: Any) -> str:
+    return ", ".join(map(str, setting)) if isinstance(setting, (list, tuple)) else str(setting).replace("_", "-")
 
 
 def _fields(row: Any) -> set[str]:

@@ -75,7 +75,7 @@ class EffectRow:
         excess: Effect beyond what the labels' own correlation with the target makes of the effect on the target.
         excess_human: The same with the correlation among people; NaN beyond the Schwartz values.
         leak: Rise in acceptance of the measured value's items at the largest strength, 0 when it falls; NaN for the
-            target itself.
+            target itself, and where no strength is above 0.
         leak_gain: `leak` over the target's own rise.
         leak_headroom: `leak` over what was left to rise.
         leak_relative: `leak_headroom` over the same of the target.
