@@ -9,10 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vprobe import store
+from vprobe.config import RunConfig
 from vprobe.pipeline import _vector_facts as facts
-from vprobe.types import CardFact, CardPart, CardTable, Direction, DoseRow, SaidRow, SearchRow, Site, SitePick
+from vprobe.pipeline import _vector_parts as parts
+from vprobe.types import (
+    CardFact,
+    CardPart,
+    CardTable,
+    Direction,
+    DoseRow,
+    PositionRow,
+    SaidRow,
+    SearchRow,
+    Site,
+    SitePick,
+)
 
 from tests.test_damage import row as damage_row
+from tests.test_report import info
 from tests.test_shift import run_folder
 
 NAN = math.nan
@@ -86,3 +100,28 @@ def test_provenance_counts_cells_of_the_value_and_choices_of_its_site(tmp_path: 
     found = named(facts.provenance(run, VECTOR))
     assert found["configurations tried"].value == 5 and "3 of this method" in found["configurations tried"].note
     assert found["site picked"].text == "4 of 5 inner choices"
+
+
+def test_a_table_without_methods_is_the_vectors_own_only_where_its_stage_was_run_with_the_same(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", [])
+    store.save_rows(run, "steering", [DOSED], DoseRow)
+    (spec,) = (one for one in parts.SPECS if one.key == "dose")
+    config = RunConfig(steer_method="partial", steer_positions="all")
+    for method, there in (("ridge", 0), ("partial", 1)):
+        store.save_info(run, replace(info(), config=(("steer_method", method),)), "steer")
+        found = parts.part_of(spec, run, VECTOR, config)
+        assert len(found.rows("steering")) == there
+        assert any("made with method ridge" in one for one in found.missing) == (not there)
+
+
+def test_checks_that_choose_their_tokens_stand_on_the_card_whatever_tokens_the_vector_is_put_in(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", [])
+    numbers = dict.fromkeys(
+        ("strength", "effect", "low", "high", "of_all", "of_all_low", "of_all_high", "mean_shift"), 0.1
+    )
+    rows = [PositionRow("power", method, "add", "resid_post.1", "prompt", n_items=40, n_unscored=0, **numbers)
+            for method in ("partial", "ridge")]  # fmt: skip
+    store.save_rows(run, "positions", rows, PositionRow)
+    (spec,) = (one for one in parts.SPECS if one.key == "positions")
+    found = parts.part_of(spec, run, VECTOR, RunConfig(steer_method="partial", steer_positions="response"))
+    assert [row.method for row in found.rows("positions")] == ["partial"] and not found.missing
