@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from vprobe import responses
+from vprobe import batching, prompts, responses
 from vprobe.backends import _arms, _branches, _choose
 from vprobe.errors import InputError
 from vprobe.types import Operation, Site, Steering
@@ -18,6 +18,7 @@ from vprobe.types import Operation, Site, Steering
 from tests import tiny
 from tests.fake_backend import FakeBackend
 from tests.test_backend_hf import Case, case, prompt
+from tests.test_shared_prefixes import computed
 
 torch.set_num_threads(1)
 ADD = Operation("add", lambda x, v, c: x + c * v)
@@ -115,6 +116,34 @@ def test_collect_arms_is_collect_arm_by_arm(tmp_path: Path) -> None:
     assert told[-1] == (6, 6)
     with pytest.raises(InputError, match="no options"):
         responses.collect_arms(FakeBackend(), [prompt("hi")], [()])
+
+
+def test_prompts_of_one_query_stay_together_under_all_arms_and_what_they_share_runs_once(tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    said = ("no", "say sorry and be kind to your friend", "go on", "i think you should help them and be honest")
+    asked = [
+        prompt(f"{query} my friend is angry and i do not know why.\n{(text + ' ') * (1 + k % 3)}", "", ("no", "yes"))
+        for k, text in enumerate(said) for query in ("what now?", "should i go or stay?", "who are you to me?")
+    ]  # fmt: skip
+    answers = [prompts.encode_answers(one.engine.tokenizer, each) for each in asked]
+    ids = [each.prompt.ids for each in answers]
+    arms = [(steered(one, "resid_post.1", c, "all"),) for c in (2.0, -2.0, 1.0)]
+    found: list[Any] = []
+
+    def run() -> None:
+        found.append(responses.collect_arms(one.engine, asked, arms, answers=answers, batch_tokens=200))
+
+    run()  # trials are made once
+    tokens = computed(one.engine, run)
+    least = batching.distinct(ids, [range(len(ids))]) + sum(len(_branches.branches(a.options).ids) for a in answers)
+    assert tokens <= 1.3 * least < 0.85 * sum(map(len, ids))
+    for arm, rows in zip(arms, found[0], strict=True):
+        alone = responses.collect(one.engine, asked, steering=arm)
+        assert gap([[r.logprobs for r in rows]], [[r.logprobs for r in alone]]) < 1e-4
+    late = (replace(arms[0][0], each="prompt"),)
+    wanted = responses.collect(one.engine, asked, steering=late)
+    rows = responses.collect_arms(one.engine, asked, [late, *arms[1:]], answers=answers, batch_tokens=200)[0]
+    assert gap([[r.logprobs for r in rows]], [[r.logprobs for r in wanted]]) < 1e-4
 
 
 def test_options_are_laid_out_as_one_tree() -> None:

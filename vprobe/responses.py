@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from vprobe import batching, store
@@ -176,7 +177,9 @@ def collect_arms(
     if answers is None:
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
     found: list[dict[str, Response]] = [{} for _ in arms]
-    for batch in batching.plan(_sizes(answers), batch_tokens or backend.default_batch_tokens):
+    alone = backend.unshared_options or any(map(_of_ends, chain.from_iterable(arms)))
+    budget, ids = batch_tokens or backend.default_batch_tokens, [one.prompt.ids for one in answers]
+    for batch in batching.plan(_sizes(answers), budget) if alone else batching.plan_shared(ids, budget):
         chosen = backend.choose_arms([answers[i] for i in batch], arms)
         for kept, rows in zip(found, chosen, strict=True):
             for i, row in zip(batch, rows, strict=True):
@@ -185,6 +188,11 @@ def collect_arms(
         if progress is not None:
             progress(sum(map(len, found)), len(prompts) * len(arms))
     return tuple(tuple(kept[prompt.id] for prompt in prompts) for kept in found)
+
+
+def _of_ends(one: Steering) -> bool:
+    """Tell whether a change depends on how a prompt ends, so that prompts share nothing."""
+    return "prompt" in (one.each, one.gate and one.gate.each)
 
 
 def collect_own_arms(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vprobe import batching
 from vprobe.backends._arms_together import choose_arms as choose_tree
 from vprobe.backends._branches import branches, score, sizes
 from vprobe.backends._choose import Limits, branches_hold, choose, close, tails
@@ -64,15 +65,26 @@ def choose_arms(
     if not fits or not _forks(model, anatomy, rows[:2], [arms[live[0]], arms[live[-1]]], alone, known, tree, limits):
         found |= {a: alone(rows, arms[a]) for a in live}
         return tuple(found[a] for a in range(len(arms)))
-    each = len(rows) * max(len(r.options) for r in rows) * longest * limits.vocab
-    step = max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
+    held, step = _bounds(rows, columns, longest, limits, packed=not any(map(apart, arms)), budget=budget)
 
     def run(part: Sequence[int]) -> None:
         found.update(zip(part, _forked(model, anatomy, rows, [arms[a] for a in part], tree, limits), strict=True))
 
     parts = [live[i : i + step] for i in range(0, len(live), step)]
-    limits.memory.all(parts, lambda part: len(part) * len(rows) * columns, run)
+    limits.memory.all(parts, lambda part: len(part) * held, run)
     return tuple(found[a] for a in range(len(arms)))
+
+
+def _bounds(
+    rows: Sequence[Answers], columns: int, longest: int, limits: Limits, *, packed: bool, budget: int
+) -> tuple[int, int]:
+    """Return the tokens that one arm holds, and how many arms run at once."""
+    if limits.packed and packed:  # its forwards bound logits themselves
+        ids = [row.prompt.ids for row in rows]
+        held = batching.distinct(ids, [range(len(ids))]) + sum(len(branches(row.options).ids) for row in rows)
+        return held, max(1, budget // held)
+    each = len(rows) * max(len(r.options) for r in rows) * longest * limits.vocab
+    return len(rows) * columns, max(1, min(_LARGEST // each, budget // (len(rows) * columns)))
 
 
 def _tree(model: Any, anatomy: Anatomy, rows: Sequence[Answers]) -> bool:
