@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 from vprobe import api, backends, damage, exports, organism, pipeline, store
 from vprobe.backends import Backend
+from vprobe.claims import Climb
 from vprobe.cli import app
 from vprobe.config import RunConfig
 from vprobe.errors import ModelError, VprobeError
-from vprobe.pipeline import _vector_make
+from vprobe.pipeline import _ladder, _vector_card, _vector_make
 from vprobe.types import ChangeRow, DamageRow, DoseRow, NullRow, SaidRow
 
 from tests import tiny
@@ -145,6 +146,13 @@ def test_a_value_that_was_not_steered_is_said_to_be_missing(swept) -> None:
     assert "made, but not for power" in card.part("dose").missing[0] and card.facts[0].part == "provenance"
     with pytest.raises(VprobeError, match="hedonism"):
         pipeline.vector_card(Path(swept.out), pipeline.as_steered(Path(swept.out)), value="hedonism")
+
+
+def test_a_card_stands_on_the_rung_of_its_own_value(swept, monkeypatch) -> None:
+    climbs = (Climb("power", 3, "3 selective", ""), Climb("benevolence", 1, "1 decodable", "2 beyond text: no"))
+    monkeypatch.setattr(_vector_card, "climb", lambda *_, **__: [_ladder.Climbed(Path(swept.out), "partial", climbs)])
+    card = pipeline.vector_card(Path(swept.out), pipeline.as_steered(Path(swept.out)), value="benevolence")
+    assert (card.rung, card.next_rung) == ("1 decodable", "2 beyond text: no")
 
 
 def test_what_is_missing_is_made_once_and_then_stands_on_the_card(swept, backend, tmp_path, monkeypatch) -> None:
