@@ -83,6 +83,15 @@ def test_the_command_counts_all_that_an_extraction_stores(tmp_path: Path, more: 
     assert (tmp_path / "run" / "baselines" / "untrained").exists() is not bool(more)
 
 
+def test_of_several_ranks_one_tells_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(
+        app, ["extract", "--plan", "--model", "organism", "--benchmark", "everyday", "--limit", "1"]
+    )
+    assert done.exit_code == 0 and done.output == ""
+
+
 def test_models_that_share_nothing_say_why_in_the_plan(tmp_path: Path) -> None:
     folder = tiny.build("gemma2", tmp_path / "m", context=1024)
     asked = ["extract", "--plan", "--model", str(folder), "--benchmark", "everyday", "--limit", "1"]

@@ -52,10 +52,11 @@ def extract(
             "untrained": untrained, "embedding": embedding,
         }
     )  # fmt: skip
-    if plan:
-        show.stage(pipeline.foresee(config), as_json=as_json)
-        return
     rank = ranks.find() if not config.tp_plan else ranks.ALONE  # a model spread over ranks answers to rank 0
+    if plan:
+        if rank.index == 0:
+            show.stage(pipeline.foresee(config), as_json=as_json)
+        return
     with show.progress(quiet=bool(as_json) or rank.index > 0) as tell:
         stage = pipeline.extract(config, tell=tell, rank=rank)
     show.of_rank(stage, rank.index, as_json=as_json)
