@@ -13,7 +13,7 @@ from vprobe import directions, exports, pipeline, splits, steering, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._manner import manner
-from vprobe.types import Direction, DoseRow
+from vprobe.types import Direction, DoseRow, SaidRow
 
 SITE = "resid_post.1"
 
@@ -176,6 +176,19 @@ def test_a_sweep_says_which_operation_and_counts_in_its_measure(config: RunConfi
         pipeline.steer_sweep(Path(config.out), dataclasses.replace(how, strengths=(0.0,)))
     (base,) = (row for row in rows if row.arm == "baseline")
     assert math.isnan(base.anti), "without a dose there is no way to go against"
+
+
+def test_a_sweep_that_changes_nothing_says_so(config: RunConfig) -> None:
+    how = config.changed({"steer_value": "power", "strengths": [-0.05, 0.05], "steer_limit": 2, "null_draws": 1,
+                          "steer_versions": "v1", "claim_draws": 10})  # fmt: skip
+    shut = how.changed({"steer_gate": "cosine", "steer_options": ["gate_above=0.99"]})
+    told = {gate: dict(pipeline.steer_sweep(Path(config.out), one).facts) for gate, one in (("", how), ("shut", shut))}
+    assert "CHANGES NOTHING" not in told[""] and "vector of power" in str(told["shut"]["CHANGES NOTHING"])
+    rows = [row for row in store.load_rows(Path(config.out), "steering", DoseRow) if row.arm == "steered"]
+    assert {row.anti for row in rows} == {0.0}, "nor does any item go against its label"
+    pipeline.steer_said(Path(config.out), shut)
+    said = [row for row in store.load_rows(Path(config.out), "said", SaidRow) if row.arm == "steered"]
+    assert {row.anti for row in said} == {0.0}
 
 
 @pytest.mark.parametrize("suffix", ["gguf", "safetensors"])

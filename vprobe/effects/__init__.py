@@ -13,7 +13,7 @@ from vprobe.effects._audits import (
     reversed_items,
     within_queries,
 )
-from vprobe.effects._dose import DoseResponse, dose_response, item_slopes
+from vprobe.effects._dose import STILL, DoseResponse, dose_response, item_slopes
 from vprobe.effects._followed import Followed, followed
 from vprobe.effects._interchange import Slope, agreement_of
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
@@ -24,6 +24,7 @@ from vprobe.effects._specificity import CircleFit, circle_fit, excess, selectivi
 from vprobe.effects._told import Purged, Shared, purge, shared_part
 
 __all__ = [
+    "STILL",
     "Ablation",
     "Acceptance",
     "Against",

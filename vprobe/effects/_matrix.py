@@ -18,7 +18,8 @@ class Matrix:
     """Effects of steering targets (rows) on measured values (columns), rating points per SD of label within queries.
 
     Args:
-        effect: NaN where a label does not vary or cannot be told from the others.
+        effect: NaN where a label does not vary. Labels of which one is made up of others share their effect ("unique"
+            is then the least-norm solution), for nothing tells them apart.
         low: Lower end of the 95 % percentile interval, whole queries drawn.
         high: Upper end.
         draws: The matrix in each bootstrap draw, for statistics of the whole.

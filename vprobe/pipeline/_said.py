@@ -31,6 +31,8 @@ from vprobe.pipeline._trial import Fit, Tried, site_of
 from vprobe.types import Answers, Benchmark, Count, Direction, Item, Prompt, SaidRow, Site, Steering
 
 DRAWS = 999
+_STILL = 1e-5
+"""Nats per token: what runs of one model on batches of another shape differ by."""
 STEERED, SHUFFLED, RANDOM = "steered", "shuffled", "random"
 
 
@@ -193,10 +195,11 @@ def _row(
 def _against(
     moved: Float[np.ndarray, " item"], labels: Float[np.ndarray, " item"], groups: tuple[str, ...], strength: float
 ) -> tuple[int, int]:
-    """Count the queries whose own slope goes against the dose, among those whose labels differ."""
+    """Count queries whose own slope goes against the dose by more than round-off, among those whose labels differ."""
     sums = stats.within(labels[:, None], moved[:, None], groups)
     differ = sums.xx[:, 0] > 0
-    return int((sums.xy[differ, 0] * strength < 0).sum()), int(differ.sum())
+    mine = sums.xy[differ, 0] * math.copysign(1.0, strength)
+    return int((mine < -_STILL * np.sqrt(sums.xx[differ, 0])).sum()), int(differ.sum())
 
 
 def _p(effect: float, moved: np.ndarray, labels: np.ndarray, groups: tuple[str, ...], seed: int) -> float:

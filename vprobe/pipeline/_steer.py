@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vprobe import store
+from vprobe import effects, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, VprobeError
@@ -90,7 +90,10 @@ def _save(folder: Path, rows: Sequence[DoseRow], asked: Sequence[Prompted]) -> N
 
 def _facts(config: RunConfig, values: Sequence[str], rows: Sequence[DoseRow]) -> tuple[tuple[str, object], ...]:
     arms = dict.fromkeys(row.arm for row in rows)
+    idle = [value for value in values if _idle([row for row in rows if (row.value, row.arm) == (value, "steered")])]
+    why = "see whether its gate ever opens, and whether any of the tokens it acts on comes before what is rated"
     return (
+        *(("CHANGES NOTHING", f"the vector of {value}, at any dose: {why}") for value in idle),
         ("values", ", ".join(values)),
         ("site", rows[0].site if rows else ""),
         ("doses", len({row.strength for row in rows if row.arm in ("baseline", "steered")})),
@@ -98,6 +101,11 @@ def _facts(config: RunConfig, values: Sequence[str], rows: Sequence[DoseRow]) ->
         ("null vectors of each kind", config.null_draws),
         ("held against", ", ".join(arm for arm in arms if arm not in ("baseline", "steered"))),
     )
+
+
+def _idle(rows: Sequence[DoseRow]) -> bool:
+    """Tell whether no dose changed ratings by more than round-off."""
+    return all(max(abs(row.effect), abs(row.mean_shift)) < effects.STILL for row in rows)
 
 
 def steered_values(folder: Path, config: RunConfig, known: Study) -> tuple[str, ...]:
