@@ -48,7 +48,7 @@ def _panels(
     for place, kind in enumerate(kinds):
         mine = [row for row in rows if (row.method, row.site) == kind]
         called = name if place == 0 else f"{name}-{place + 1}"
-        out.append(Panel(draw(mine, called), f"{kind[0].replace('_', '-')} directions at {kind[1]}. {said(mine)}"))
+        out.append(Panel(draw(mine, called), f"Directions of {kind[0].replace('_', '-')} at {kind[1]}. {said(mine)}"))
     return out
 
 
