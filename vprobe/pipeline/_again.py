@@ -9,7 +9,10 @@ from vprobe import store
 from vprobe.errors import StoreError
 from vprobe.types import RunInfo
 
-BESIDE = ("model", "revision", "dtype", "backend", "device", "batch_tokens", "trust_remote_code")
+BESIDE = (
+    "model", "revision", "dtype", "backend", "device", "device_map", "tp_plan", "quantize", "remote", "batch_tokens",
+    "trust_remote_code",
+)  # fmt: skip
 """How a model is had and run; which one it is, is told by its fingerprint."""
 
 
