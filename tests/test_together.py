@@ -158,6 +158,13 @@ def test_tokens_are_shared_only_where_the_same_is_done_to_them(llama: Case) -> N
         assert same == count, name
 
 
+@pytest.mark.parametrize("size", [2.0, -2.0])
+def test_a_token_steered_either_way_is_not_the_token_as_it_came(llama: Case, size: float) -> None:
+    row, change = asked(llama.engine)[0], steered(llama, "resid_post.1", size, "all")
+    one, other, same = _together.keys([row, row, row], [[change], [], [change]])
+    assert one[:-1] == same[:-1] and not set(one) & set(other)
+
+
 def test_a_change_that_depends_on_the_end_of_a_prompt_shares_nothing(llama: Case) -> None:
     rows = asked(llama.engine)
     gate = Gate("up", lambda x, w: x @ w.swapaxes(-1, -2) > 0, (np.ones((1, 32), np.float32),), each="prompt")
