@@ -21,6 +21,7 @@ VALUES = ("power", "benevolence", "tradition")
 GROUPS = tuple(f"q{i // 5}" for i in range(80))
 RNG = np.random.default_rng(5)
 LABELS = RNG.standard_normal((80, 3)) @ (np.eye(3) + 0.4 * RNG.standard_normal((3, 3)))
+METHODS = dict.fromkeys(VALUES, "partial")
 DOSES, SHIFT, OWN = np.array([-0.2, 0.0, 0.1]), np.array([0.0, 3.0, -1.0]), np.array([4.0, 2.0, 1.0])
 BASE = RNG.uniform(2.5, 4.5, 80)
 
@@ -35,7 +36,7 @@ def moved() -> _matrix._Moved:
 def cells(kind: str) -> tuple[effects.Matrix, dict[tuple[str, str], EffectRow]]:
     one = moved()
     matrix = effects.effect_matrix(one.slopes, LABELS, GROUPS, kind=kind, seed=0, resamples=100)
-    rows = _matrix._cells(matrix, one, VALUES, "partial", _matrix._leaks(one))
+    rows = _matrix._cells(matrix, one, METHODS, _matrix._leaks(one))
     return matrix, {(row.target, row.measured): row for row in rows}
 
 
@@ -74,7 +75,7 @@ def test_leaks_are_rises_from_the_unsteered_ratings_to_the_largest_dose_beside_t
 
 def test_selectivity_and_what_moves_all_alike_are_each_targets_own() -> None:
     matrix, _ = cells("marginal")
-    for i, row in enumerate(_matrix._specific(matrix, VALUES, "partial")):
+    for i, row in enumerate(_matrix._specific(matrix, METHODS)):
         others = np.abs(np.delete(matrix.effect[i], i)).mean()
         assert (row.target, row.own, row.others) == (
             VALUES[i],
@@ -87,7 +88,7 @@ def test_selectivity_and_what_moves_all_alike_are_each_targets_own() -> None:
     way = Direction(np.eye(4, dtype=np.float32)[0], Site(0), "power", "partial", "write", unit=2.0)
     vectors = {value: replace(way, value=value, site=Site(n)) for n, value in enumerate(VALUES)}
     pushes = {value: push_of(Path(), config, backend, one) for value, one in vectors.items()}
-    told = _matrix._responses(config, pushes, moved(), "partial")
+    told = _matrix._responses(config, pushes, moved(), METHODS)
     for i, row in enumerate(told):
         assert (row.value, row.site, row.unit) == (VALUES[i], f"resid_post.{i}", 2.0)
         assert row.mean_shift == pytest.approx(SHIFT[i] + OWN[i] * LABELS[:, i].mean())

@@ -122,8 +122,8 @@ def require_model(content: Mapping[str, Any], model: ModelInfo, folder: Path) ->
             f"now asked for {model.name} ({model.fingerprint[:12]})",
             where=str(folder),
             expected="one model per run folder",
-            do=f"give another --out folder for {model.name}; the same model is another in fewer bits (--quantize) or at "
-            f"NDIF, and may be in another format than {known['dtype']} (--dtype)",
+            do=f"give another --out folder for {model.name}; the same model is another in fewer bits (--quantize) or "
+            f"at NDIF, and may be in another format than {known['dtype']} (--dtype)",
         )
 
 
