@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,8 @@ def test_a_card_stands_on_the_rung_of_its_own_value(swept, monkeypatch) -> None:
 def test_what_is_missing_is_made_once_and_then_stands_on_the_card(swept, backend, tmp_path, monkeypatch) -> None:
     folder = Path(swept.out)
     config = dataclasses.replace(swept, steer_value=("benevolence",), null_draws=1)
-    monkeypatch.setattr(_vector_make, "MAKERS", _vector_make.MAKERS[:5])  # the causal checks take long
+    one = partial(pipeline.steer_transfer, instruments=("everyday",))  # the others take long
+    monkeypatch.setattr(_vector_make, "MAKERS", (*_vector_make.MAKERS[:4], ("transfer", one)))
     made = dict(pipeline.make_missing(folder, config, values=("benevolence",), backend=backend))
     assert made["damage"] == made["dose_response"] == "" and "steering" not in made
     assert pipeline.make_missing(folder, config, values=("benevolence",), backend=backend) == ()
