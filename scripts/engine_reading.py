@@ -32,7 +32,7 @@ from engine_setup import (
 
 
 def same_batches(bench: Bench) -> list[list[Tokens]]:
-    some = [bench.said[i] for i in bench.sample(0, min(bench.queries, 8))]
+    some = [bench.said[i] for i in bench.sample(0, min(bench.queries, 6))]
     plan = batching.plan([len(row.ids) for row in some], bench.engine.default_batch_tokens)
     return [[some[i] for i in batch] for batch in plan]
 
