@@ -244,13 +244,13 @@ def test_a_planted_effect_of_thinking_is_found_at_equal_size_and_only_where_it_w
 
 def test_without_effects_size_and_stage_are_claimed_no_more_often_than_one_time_in_twenty() -> None:
     claimed, tested = np.zeros(2), 0
-    for seed in range(24):
+    for seed in range(40):
         found = effects(compare.profiles(*made(seed=100 + seed, noise=0.2)))
         p = np.array([[one.p for one in found if one.contrast == kind] for kind in
                       ("size", "reasoning less instruct")])  # fmt: skip
         claimed += (p <= 0.05).sum(axis=1)
         tested += p.shape[1]
-    assert tested == 240 and (claimed <= scipy_stats.binom.ppf(0.999, tested, 0.05)).all() and (claimed > 0).all()
+    assert tested == 400 and (claimed <= scipy_stats.binom.ppf(0.999, tested, 0.05)).all() and (claimed > 0).all()
 
 
 def test_one_family_with_many_models_is_one_piece_of_evidence() -> None:

@@ -94,7 +94,6 @@ WORKER = """
 import sys
 from pathlib import Path
 from vprobe.ranks import Rank
-from vprobe.store._ranks import Crew, order
 from vprobe.store._ranks import Crew
 crew = Crew(Path(sys.argv[1]), Rank(0, 2, 0), (("limit", "6"),))
 crew.ready()
@@ -235,6 +234,5 @@ def test_killed_ranks_started_again_leave_the_bytes_of_a_single_process(tmp_path
     short = [
         ("2" if before == "--limit" else word) for before, word in zip(("", *check_scale.EXTRACT), check_scale.EXTRACT)
     ]
-    trials = check_scale.killed((*short, "--no-untrained", "--layers", "1"), tmp_path, 2)
-    assert all(one.same for one in trials) and not any(any(one.codes) for one in trials), check_scale.judged(trials)[0]
-    assert any(one.died for one in trials), "a busy machine may end one before its moment, not both"
+    value, ok = check_scale.judged(check_scale.killed((*short, "--no-untrained", "--layers", "1"), tmp_path, 2))
+    assert ok, value

@@ -316,7 +316,8 @@ def test_sums_are_not_added_twice_when_memory_runs_out_between_two_sites(llama: 
         return zeros(*shape, **given)
 
     monkeypatch.setattr(torch, "zeros", scant)
-    np.testing.assert_allclose(llama.engine.read(texts, sites, ["last_prompt"]), wanted, rtol=1e-5, atol=1e-4)
+    off = llama.engine.read(texts, sites, ["last_prompt"]) - wanted
+    assert (np.linalg.norm(off, axis=-1) <= 1e-5 * np.linalg.norm(wanted, axis=-1)).all()
     assert llama.engine.halved == 1
 
 
