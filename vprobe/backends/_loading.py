@@ -16,7 +16,7 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as hf_logging
 
-from vprobe.backends import _placed
+from vprobe.backends import _placed, _products
 from vprobe.backends._fingerprint import fingerprint
 from vprobe.backends._size import one_reading
 from vprobe.errors import ModelError, nearest
@@ -141,6 +141,8 @@ def load(
     model.eval().requires_grad_(False)
     if device.type == "cpu":
         _one_thread_if_small(model)
+    if device.type == "cpu" and not placed:
+        _products.hasten(model)
     commit = "" if Path(where).is_dir() else str(getattr(config, "_commit_hash", None) or revision)
     if not placed:
         model = attempt(lambda: model.to(device), name, f"room on {device}")
@@ -195,6 +197,7 @@ def untrained(
     model.eval().requires_grad_(False)
     if device.type == "cpu":
         _one_thread_if_small(model)
+        _products.hasten(model)
     model = attempt(lambda: model.to(device), name, f"room for an untrained model on {device}")
     return Loaded(model, tokenizer, "", stops_of(model, tokenizer), fingerprint(model, tokenizer))
 

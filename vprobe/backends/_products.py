@@ -1,0 +1,83 @@
+"""Matrix products of a float32 model on a CPU: oneDNN's where the CPU has AVX-512, of which PyTorch's own may use half.
+
+PyTorch hands float32 products to MKL, which runs on some CPUs (AMD's among them) with vectors half as wide as the CPU
+has. oneDNN comes with PyTorch as well, takes the same weights as they lie in memory, and makes code for the CPU it
+finds. Which of the two is taken follows from the CPU and the sizes alone, so the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+_LEAST = 2**23
+"""Multiplications of the smallest product that gains: shorter ones do not make up for setting oneDNN up."""
+
+
+class Linear(nn.Linear):
+    """A layer as it was, whose larger products oneDNN computes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return input @ weight.T + bias."""
+        if _gains(input, self.weight):
+            return _product(input, self.weight, self.bias)
+        return super().forward(input)
+
+
+class Turned(Conv1D):
+    """GPT-2's kind of layer as it was, whose larger products oneDNN computes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x @ weight + bias."""
+        if _gains(x, self.weight):
+            return _product(x, self.weight.t(), self.bias)
+        return super().forward(x)
+
+
+_KINDS: dict[type, type] = {nn.Linear: Linear, Conv1D: Turned}
+
+
+def available() -> bool:
+    """Tell whether this PyTorch has oneDNN's product and this CPU what makes it the faster one."""
+    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
+    return capable and getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
+
+
+def hasten(model: nn.Module) -> int:
+    """Let oneDNN compute the larger products of a model's plain float32 layers on a CPU; weights stay as they are.
+
+    Layers of any other kind or format, quantised ones among them, stay as they are.
+
+    Args:
+        model: A model that is not to be trained; a product that needs a gradient is PyTorch's own.
+
+    Returns:
+        The layers changed.
+    """
+    if not available():
+        return 0
+    found = [module for module in model.modules() if type(module) in _KINDS and _plain(module)]
+    for module in found:
+        module.__class__ = _KINDS[type(module)]
+    return len(found)
+
+
+def _plain(module: nn.Module) -> bool:
+    given: Any = module.weight
+    return type(given) is nn.Parameter and given.dtype == torch.float32 and given.device.type == "cpu"
+
+
+def _gains(x: Tensor, weight: Tensor) -> bool:
+    large = x.numel() * weight.numel() >= _LEAST * x.shape[-1]
+    return (
+        large
+        and x.dtype == torch.float32
+        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
+    )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
