@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from vprobe import batching
 from vprobe import benchmarks as shelf
+from vprobe.backends._products import Linear, Turned
 from vprobe.types import Benchmark, Tokens
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +67,13 @@ class Bench:
         """
         return self.alike(number, count, lambda part: float(np.prod(waste([self.said[i] for i in part]))))
 
+    def parts(self) -> list[list[Tokens]]:
+        """Divide the whole job, in file order, into a part per round; each begins a new query and a new batch of 8."""
+        groups = [item.group for item in self.found.items]
+        starts = [i for i in range(0, len(groups), 8) if i == 0 or groups[i] != groups[i - 1]]
+        firsts = [int(some[0]) for some in np.array_split(starts, min(self.rounds, len(starts)))]
+        return [self.said[a:b] for a, b in zip(firsts, [*firsts[1:], len(groups)], strict=True)]
+
     def alike(self, number: int, count: int, measure: Callable[[Sequence[int]], float]) -> list[int]:
         """Draw queries for one round: of some draws the one whose items measure most as all items do."""
         groups = list(dict.fromkeys(item.group for item in self.found.items))
@@ -93,6 +102,21 @@ def benchmark(data: Path | None) -> Benchmark:
     shared = Path(os.environ.get("VPROBE_SHARED", ROOT.parent / "shared")) / "value_portrait" / "upstream"
     folder = data or (shared if shared.is_dir() else None)
     return shelf.load("value-portrait", folder=folder) if folder else shelf.load("everyday")
+
+
+@contextlib.contextmanager
+def torch_products(model: Any) -> Iterator[None]:
+    """Let PyTorch compute all products of an engine's model, as it does for everybody else."""
+    kept: list[tuple[Any, type]] = [
+        (part, type(part)) for part in model.modules() if isinstance(part, (Linear, Turned))
+    ]
+    for module, kind in kept:
+        module.__class__ = kind.__mro__[1]
+    try:
+        yield
+    finally:
+        for module, kind in kept:
+            module.__class__ = kind
 
 
 def tokenizer(texts: Sequence[str], context: int) -> PreTrainedTokenizerFast:
