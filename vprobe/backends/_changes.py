@@ -286,8 +286,9 @@ class Changer:
         members, which = bench.members(rows.owner)
         if members is not None:
             x, rows = x[members], rows.of(members)
-        wide = wide_of(x)
-        acts = self.acting(group, rows)
+        wide, acts = wide_of(x), self.acting(group, rows)
+        if not len(x):  # a batch in which no row has this change
+            return members, wide, acts
         asked = kind.gate is not None and kind.gate.each == "prompt"
         ends = bench.ends(wide, rows) if asked or kind.each == "prompt" else wide[:, :1]
         new = wide + (bench.moved(ends, which) - ends) if kind.each == "prompt" else bench.moved(wide, which)

@@ -9,11 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from vprobe.backends._steer import Session, place_of
-from vprobe.types import Site, Steering
+from vprobe.types import Operation, Site, Steering
 
 Arm = Sequence[Steering]
 _ORDER = ("resid_pre", "head_out", "attn_out", "mlp_neurons", "mlp_out", "resid_post")
 """Places of one block in the order in which they are passed."""
+
+_NOTHING = Operation("fork", lambda x, vector, coefficient: x)
+"""Stands for an arm's own operation where the batch forks: one on heads or neurons may act nowhere else."""
 
 
 def fork_of(arms: Sequence[Arm]) -> Site:
@@ -57,7 +60,7 @@ class ForkSession(Session):
     def _marker(self) -> tuple[Steering, ...]:
         """Return a change of nothing where the batch forks, so that a hook stands there."""
         some = next(one for arm in self.arms for one in arm)
-        return (Steering(some.operation, some.direction, 0.0, some.positions, site=self.fork),)
+        return (Steering(_NOTHING, some.direction, 0.0, some.positions, site=self.fork),)
 
     def _remove(self) -> None:
         super()._remove()

@@ -1,0 +1,69 @@
+"""Corners of the engine: sweeps where heads and neurons speak, batches in which nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from vprobe import steering
+from vprobe.steering import Given
+from vprobe.types import Operation, Site, Steering
+
+from tests import tiny
+from tests.test_backend_hf import Case, case
+
+torch.set_num_threads(1)
+ADD = Operation("add", lambda x, v, c: x + c * v)
+
+
+def gap(found: Sequence[Any], wanted: Sequence[Any]) -> float:
+    x, y = (np.array([v for arm in side for row in arm for v in row]) for side in (found, wanted))
+    return float(np.abs(x - y).max())
+
+
+def inside(one: Case) -> dict[str, Steering]:
+    """One change where neurons speak, and one where heads do."""
+    rng, inner = np.random.default_rng(4), dict(one.engine._inner)
+    some = rng.random(inner["mlp_neurons"]) < 0.5
+    neurons = steering.neurons(np.where(some, rng.standard_normal(len(some)), 0.0), some, layer=1, value="power")
+    own = rng.standard_normal((2, inner["head_out"] // 4))
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    heads = steering.heads(own, [0, 2], [1.5, 0.5], head_count=4, layer=1, value="power")
+    given = Given(target=2.0, heads=(0, 2), head_count=4, width=inner["head_out"])
+    return {
+        "neuron-scale": Steering(steering.load("neuron-scale"), neurons, 1.5),
+        "neuron-shift": Steering(steering.load("neuron-shift"), neurons, 3.0 * neurons.unit, "response"),
+        "neuron-clamp": Steering(steering.load("neuron-clamp", given), neurons, 1.0),
+        "per-head": Steering(steering.load("per-head", given), heads, 4.0 * heads.unit),
+    }
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
+def test_doses_on_heads_and_neurons_give_what_each_gives_alone(family: str, tmp_path: Path) -> None:
+    one = case(tiny.build(family, tmp_path))
+    for name, change in inside(one).items():
+        arms = [(), *((replace(change, coefficient=change.coefficient * dose),) for dose in (0.5, 1.0))]
+        apart = [one.engine.choose(one.answers, steering=arm) for arm in arms]
+        assert gap(one.engine.choose_arms(one.answers, arms), apart) < 1e-4, name
+        assert gap(apart[:1], apart[2:]) > 1e-3, f"{name} changed nothing"
+
+
+@pytest.mark.parametrize("conflict", ["sequence", "sum"])
+def test_rows_that_run_apart_may_have_no_change_among_them(conflict: str, tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    open_ = steering.gate("cosine", direction=one.direction(Site(1), 2), above=-1.0, each="prompt")
+    change = Steering(ADD, one.direction(Site(1)), 3.0, each="prompt", gate=open_, conflict=conflict)
+    shared = Steering(ADD, one.direction(Site(1), 3), 1.0, conflict=conflict)
+    lists = [[shared, change], *([shared] for _ in one.answers[1:])]
+    alone = [one.engine.choose([row], steering=mine)[0] for row, mine in zip(one.answers, lists, strict=True)]
+    wrote = [
+        one.engine.generate([row], max_new_tokens=4, steering=s)[0] for row, s in zip(one.asked, lists, strict=True)
+    ]
+    one.engine._memory.most = max(len(row.prompt.ids) for row in one.answers)  # one row at a time
+    assert gap([one.engine.choose(one.answers, steering=lists)], [alone]) < 1e-4
+    assert list(one.engine.generate(one.asked, max_new_tokens=4, steering=lists)) == wrote
