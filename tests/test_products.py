@@ -117,3 +117,13 @@ def test_a_whole_model(called: list[tuple[int, ...]], kind: str) -> None:
     assert used == count == (15 if kind == "llama" else 9)
     assert (fast - plain).norm() <= 1e-5 * plain.norm()
     assert all(torch.equal(x, kept[name]) for name, x in model.state_dict().items())
+
+
+def test_a_model_turned_to_another_format_later_runs_as_pytorch_runs_it(called: list[tuple[int, ...]]) -> None:
+    x = torch.randn(200, LARGE).bfloat16()
+    for layer in layers(True):
+        fast = copy.deepcopy(layer)
+        _products.hasten(fast)
+        with torch.inference_mode():
+            assert torch.equal(fast.bfloat16()(x), layer.bfloat16()(x))
+    assert called == []
