@@ -10,6 +10,10 @@ from vprobe.errors import InputError
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+_STEP = "SLURM_STEP_NUM_TASKS"
+"""Set by srun alone; SLURM_NTASKS is the whole job's, and is set in a job script too."""
+_ELASTIC = "TORCHELASTIC_RUN_ID"
+"""Set by torchrun alone."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,11 @@ def find(environment: Mapping[str, str] | None = None) -> Rank:
         InputError: Some of the variables are missing or are not numbers, or they contradict each other.
     """
     given = os.environ if environment is None else environment
+    _one_voice(given)
     for names in (_TORCHRUN, _SLURM):
         first, many, local = names
         if many in given and first in given:
-            count = _number(
-                given, "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in given and names is _SLURM else many
-            )
+            count = _number(given, _STEP if _STEP in given and names is _SLURM else many)
             index = _number(given, first)
             return Rank(index, count, _number(given, local) if local in given or count > 1 else 0)
         if names is _TORCHRUN and (many in given or first in given):
@@ -80,6 +83,23 @@ def find(environment: Mapping[str, str] | None = None) -> Rank:
                 do="start ranks by torchrun, or unset the others",
             )  # fmt: skip
     return ALONE
+
+
+def _one_voice(given: Mapping[str, str]) -> None:
+    """Refuse ranks of srun whose RANK and WORLD_SIZE come neither from torchrun nor from SLURM: they were left over.
+
+    `srun torchrun` sets both, each with numbers of its own, and says that it is torchrun.
+    """
+    tasks = given.get(_STEP, "")
+    if _ELASTIC in given or not tasks.isdecimal() or int(tasks) < 2 or _TORCHRUN[0] not in given:
+        return
+    for ours, theirs in ((_TORCHRUN[0], _SLURM[0]), (_TORCHRUN[1], _STEP)):
+        if given.get(ours) != given.get(theirs):
+            raise InputError(
+                f"{ours} is {given.get(ours)}, but {theirs} is {given.get(theirs)}",
+                where="environment", expected="the same of both, where srun and not torchrun started this process",
+                do="unset " + ", ".join(_TORCHRUN) + " before srun",
+            )  # fmt: skip
 
 
 def _number(given: Mapping[str, str], name: str) -> int:

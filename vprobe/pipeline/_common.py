@@ -61,13 +61,15 @@ def quiet(stage: str, done: int, total: int) -> None:
     """Tell nobody about progress."""
 
 
-def shared(config: RunConfig, stage: str) -> tuple[tuple[str, str], ...]:
+def shared(config: RunConfig, stage: str, found: Sequence[Benchmark] = ()) -> tuple[tuple[str, str], ...]:
     """Return what all ranks that work on a stage together must have in common, as texts.
 
     Libraries belong to it: another version may give other numbers, and a run says of one version that all are its.
+    So do the data, labels and all, which the rank that closes the run writes into it.
     """
     libraries = ((name, metadata.version(name)) for name in ("vprobe", *PACKAGES[:4]))
-    return (("command", stage), *((name, repr(value)) for name, value in config.stored), *libraries)
+    data = ((f"data of {one.name}", one.sha256) for one in found)
+    return (("command", stage), *((name, repr(value)) for name, value in config.stored), *data, *libraries)
 
 
 def partly(stage: str, folder: Path, rank: Rank) -> Stage:

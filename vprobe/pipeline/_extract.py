@@ -88,7 +88,7 @@ def _record(job: _Job, tell: Tell, *, seal: bool) -> None:
     activations.record(
         job.backend, job.kept, job.tokens, sites=job.sites, positions=config.positions, folder=Path(config.out),
         batch_tokens=config.batch_tokens or None, progress=partial(tell, "extract"), rank=job.rank,
-        settings=shared(config, "extract"), seal=seal,
+        settings=shared(config, "extract", job.found), seal=seal,
     )  # fmt: skip
 
 

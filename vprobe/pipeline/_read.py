@@ -57,9 +57,9 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     same_ratings(folder, old, asked.prompts, greedy=config.greedy)
     if rank.alone:
         with store.timed(folder, "rate", device=backend.device):
-            return _rated(config, backend, found, asked, _said(config, backend, asked, tell, rank), old, tell)
+            return _rated(config, backend, found, asked, _said(config, backend, found, asked, tell, rank), old, tell)
     there = old and not store.differing(folder, info("rate", config, backend.info, found), "rate")
-    said = old if there else _said(config, backend, asked, tell, rank)
+    said = old if there else _said(config, backend, found, asked, tell, rank)
     if len(said) == len(asked.prompts):
         with store.closing(folder) as mine:
             if mine:
@@ -68,7 +68,9 @@ def rate(config: RunConfig, *, backend: Backend | None = None, tell: Tell = quie
     return partly("rate", folder, rank)
 
 
-def _said(config: RunConfig, backend: Backend, asked: Asked, tell: Tell, rank: Rank) -> tuple[Response, ...]:
+def _said(
+    config: RunConfig, backend: Backend, found: Sequence[Benchmark], asked: Asked, tell: Tell, rank: Rank
+) -> tuple[Response, ...]:
     return responses.collect(
         backend,
         asked.prompts,
@@ -80,7 +82,7 @@ def _said(config: RunConfig, backend: Backend, asked: Asked, tell: Tell, rank: R
         batch_tokens=config.batch_tokens or None,
         progress=partial(tell, "rate"),
         rank=rank,
-        shared=shared(config, "rate"),
+        shared=shared(config, "rate", found),
     )
 
 

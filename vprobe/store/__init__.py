@@ -15,11 +15,12 @@ from pathlib import Path
 
 from vprobe.store._ranks import closing
 from vprobe.store.layout import RecordingPlan, Sample
-from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages, timed
+from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages
 from vprobe.store.partial import ResponseLog, save_responses
 from vprobe.store.reader import Recording, has_activations, load_activations, load_samples, recorded, recording
 from vprobe.store.records import load_directions, load_items, records, save_directions, save_items
 from vprobe.store.tables import edited, has_table, load_rows, record_of, save_rows, table
+from vprobe.store.timing import timed
 from vprobe.store.writer import SYNC_SECONDS, ActivationWriter
 
 __all__ = [

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
 
     Args:
         path: The file or folder being written.
-        needed: Bytes the whole step takes.
+        needed: Bytes the whole step takes; 0 where that is not known.
 
     Raises:
         StoreError: The disk is full, or the place cannot be written.
@@ -57,10 +58,11 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
                 do="check the folder's rights and the disk, or choose another --out folder",
             ) from error
         raise StoreError(
-            f"the disk is full: {size_text(needed)} needed, {size_text(_free(path))} free",
+            f"the disk is full: {f'{size_text(needed)} needed, ' if needed else ''}{size_text(_free(path))} free",
             where=str(path),
-            expected="room for the whole step before any work starts",
-            do="free some space, choose another --out folder, or record fewer sites, positions or items",
+            expected="room for the whole step",
+            do="free some space and run the same command again, which goes on from what is finished; or choose another "
+            "--out folder, or record fewer sites, positions or items",
         ) from error
 
 
@@ -69,6 +71,15 @@ def _free(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's bytes durable."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:
@@ -139,10 +150,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     with disk_errors(path, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
         clean(path.parent)
-        temporary = path.with_name(f"{TEMP}{secrets.token_hex(4)}-{path.name}")
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        temporary, fd = _temporary(path)
         try:
-            _lock(fd)
             write_all(fd, data, 0)
             os.fsync(fd)
             temporary.replace(path)
@@ -152,6 +161,16 @@ def write_atomic(path: Path, data: bytes) -> None:
         finally:
             os.close(fd)
         sync_folder(path.parent)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """Open a new file beside another and lock it; one that a cleaning process took before it was locked is given up."""
+    while True:
+        new = path.with_name(f"{TEMP}{secrets.token_hex(4)}-{path.name}")
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if _lock(fd) and new.exists():
+            return new, fd
+        os.close(fd)
 
 
 def clean(folder: Path) -> None:
@@ -201,5 +220,45 @@ def lock_folder(folder: Path) -> int:
     raise StoreError(
         "another process is recording into this run",
         where=str(folder),
-        do="wait for it, or choose another --out folder",
+        do="wait for it, or choose another --out folder; several processes of one run are ranks, started by one "
+        "torchrun or srun",
     )
+
+
+@contextmanager
+def in_turn(folder: Path, name: str, *, wait: float = 0.0) -> Iterator[bool]:
+    """Give True to one process at a time; the hidden file whose lock it is goes with it.
+
+    A process that dies lets go of the lock; the file it leaves is the next one's.
+
+    Args:
+        folder: An existing folder.
+        name: Name of the hidden file.
+        wait: Seconds to wait for another process before giving False.
+
+    Raises:
+        StoreError: The disk is full, or the place cannot be written.
+    """
+    path, until = folder / name, time.monotonic() + wait
+    with disk_errors(folder, 0):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        while not (mine := _lock(fd) and _same(path, fd)):
+            if time.monotonic() >= until and _same(path, fd):
+                break
+            os.close(fd)
+            time.sleep(0.005)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield mine
+    finally:
+        if mine:
+            path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _same(path: Path, fd: int) -> bool:
+    """Tell whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False

@@ -13,6 +13,7 @@ what a single process runs at its end. All may find that, so a lock on a second 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -29,8 +30,8 @@ fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl
 
 RANKS, CLOSING = ".vprobe-ranks", ".vprobe-closing"
 """Hidden files that hold the locks; the rank that closes the store takes them away."""
-_SETUP, _AT_WORK, _FIRST = 0, 1, 8
-"""Bytes of the first file that are locked: while a recording is set up, by every rank at work, per batch."""
+_SETUP, _AT_WORK, _FIRST, _NUMBER = 0, 1, 8, 1 << 40
+"""Bytes of the first file that are locked: while a recording is set up, by every rank at work, per batch, per rank."""
 
 
 class Crew:
@@ -44,8 +45,8 @@ class Crew:
         settings: (name, value) pairs that all ranks at work together must share.
 
     Raises:
-        StoreError: The file system has no locks, a single process is writing, or another rank is at work with other
-            settings (the message names them).
+        StoreError: The file system has no locks, a single process is writing, another rank is at work with other
+            settings (the message names them), or one of the same number is.
     """
 
     def __init__(self, folder: Path, rank: Rank, settings: Sequence[tuple[str, str]]) -> None:
@@ -64,6 +65,11 @@ class Crew:
             self._lock(_SETUP, wait=True)
             self.first = self._lock(_AT_WORK)
             self._agree({"ranks": str(rank.count), **dict(settings)})
+            if not self._lock(_NUMBER + rank.index):
+                raise StoreError(
+                    f"rank {rank.index} of {rank.count} is at work already", where=str(folder),
+                    expected="each rank once", do="wait for it or end it; start all ranks by one torchrun or srun",
+                )  # fmt: skip
         except BaseException:
             self.close()
             raise
@@ -140,15 +146,37 @@ def closing(folder: Path, parts: Sequence[Path] = ()) -> Iterator[bool]:
         StoreError: The file system has no locks.
     """
     path = folder / CLOSING
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    with disk_errors(folder, 0):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         mine = _flock(fd, folder, shared=False)
         yield mine
-        if mine:
-            for one in (*(part / RANKS for part in (*parts, folder)), path):
+        if mine:  # its own file first: a rank that comes now makes new ones, closes again and takes them all away
+            for one in (path, *(part / RANKS for part in (*parts, folder))):
                 one.unlink(missing_ok=True)
     finally:
         os.close(fd)
+
+
+def leave_none(folder: Path) -> None:
+    """Take away the hidden files of ranks that died; for a process that is no rank and has the folder to itself.
+
+    Args:
+        folder: The run folder.
+    """
+    if fcntl is None:
+        return
+    for name in (RANKS, CLOSING):
+        with contextlib.suppress(OSError):  # none there, or in use
+            fd = os.open(folder / name, os.O_RDWR)
+            try:
+                if name == RANKS:
+                    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _AT_WORK)
+                else:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / name).unlink(missing_ok=True)
+            finally:
+                os.close(fd)
 
 
 def _flock(fd: int, folder: Path, *, shared: bool) -> bool:

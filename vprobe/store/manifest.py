@@ -1,26 +1,27 @@
-"""The manifest `run.json`: what a run was made with; and `timing.json`, the only file with clock or host."""
+"""The manifest `run.json`: what a run was made with."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-import platform
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
 from vprobe.errors import StoreError
-from vprobe.store._files import write_atomic
+from vprobe.store._files import disk_errors, in_turn, write_atomic
 from vprobe.types import Count, ModelInfo, RunInfo
 
 FORMAT = 1
 STAGES = ("extract", "rate", "probe", "steer", "agree", "report")
 PLACES = ("out", "run", "folder")
 """Configuration names that say where a run lies; left out, so that the same run elsewhere has the same bytes."""
-_TEXTS = ("prompt",)
+CHANGING = ".vprobe-changing"
+"""Hidden file whose lock keeps processes apart while run.json or timing.json is changed."""
+PATIENCE = 60.0
+"""Seconds a process waits for another one that changes run.json, which takes thousandths of one."""
+_TEXTS = ("prompt", "stop")
 _MARKS = (
     "activations",
     "responses.partial*.jsonl",
@@ -91,10 +92,39 @@ def read_or_new(folder: Path) -> dict[str, Any]:
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the manifest: sorted, indented, whole."""
-    write_atomic(folder / "run.json", _json(content))
+    write_atomic(folder / "run.json", as_json(content))
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Let one process at a time change run.json or timing.json, so that no change is lost; the others wait.
+
+    Args:
+        folder: The run folder, made when missing.
+
+    Raises:
+        StoreError: The folder is no run folder, or another process does not end its own change.
+    """
+    read_or_new(folder)  # before anything is written into a folder that is not ours
+    with disk_errors(folder, 0):
+        folder.mkdir(parents=True, exist_ok=True)
+    with in_turn(folder, CHANGING, wait=PATIENCE) as mine:
+        if not mine:
+            raise busy(folder, f"another process has been changing run.json for {PATIENCE:g} seconds")
+        yield
+
+
+def busy(folder: Path, found: str) -> StoreError:
+    """Return the error of a process that finds another one at work."""
+    return StoreError(found, where=str(folder), do="wait for it or end it, then run the same command again")
+
+
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a manifest: sorted, indented.
+
+    Raises:
+        StoreError: A setting that JSON has no word for.
+    """
     try:
         text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -138,13 +168,7 @@ def save_info(folder: Path, info: RunInfo, stage: str) -> None:
     Raises:
         StoreError: The folder is no run folder, or holds another model.
     """
-    content = read_or_new(folder)
-    if info.model is not None:
-        require_model(content, info.model, folder)
-        if stage == "extract" or not content.get("model"):  # as it was recorded, whatever format came later
-            content["model"] = dataclasses.asdict(info.model)
-    files = content["stages"].get(stage, {}).get("files")
-    content["stages"][stage] = {
+    made = {
         "config": {name: _plain(name, value) for name, value in info.config if name not in PLACES},
         "vprobe": info.vprobe,
         "commit": info.commit,
@@ -152,8 +176,16 @@ def save_info(folder: Path, info: RunInfo, stage: str) -> None:
         "seed": info.seed,
         "data": dict(info.data),
         "counts": [dataclasses.asdict(count) for count in info.counts],
-    } | ({} if files is None else {"files": files})
-    write(folder, content)
+    }
+    with changing(folder):
+        content = read_or_new(folder)
+        if info.model is not None:
+            require_model(content, info.model, folder)
+            if stage == "extract" or not content.get("model"):  # as it was recorded, whatever format came later
+                content["model"] = dataclasses.asdict(info.model)
+        files = content["stages"].get(stage, {}).get("files")
+        content["stages"][stage] = made | ({} if files is None else {"files": files})
+        write(folder, content)
 
 
 def differing(folder: Path, info: RunInfo, stage: str, *, but: Sequence[str] = ()) -> tuple[str, ...]:
@@ -249,32 +281,9 @@ def forget(folder: Path, of: Sequence[str]) -> None:
         folder: The run folder.
         of: Names of stages.
     """
-    content = read_or_new(folder)
-    if [stage for stage in of if content["stages"].pop(stage, None) is not None]:
-        write(folder, content)
-
-
-@contextmanager
-def timed(folder: Path, stage: str, *, device: str = "") -> Iterator[None]:
-    """Note in `timing.json` when a stage started and ended, and on what; nothing is noted when it fails.
-
-    Args:
-        folder: The run folder.
-        stage: Name of the stage.
-        device: Device the model ran on; empty when none did.
-    """
-    start, tick = datetime.datetime.now(datetime.UTC), time.monotonic()
-    yield
-    seconds, path = time.monotonic() - tick, folder / "timing.json"
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # it holds nothing a result depends on
-        content = {}
-    content[stage] = {
-        "start": start.isoformat(timespec="seconds"),
-        "end": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "host": platform.node(),
-        "device": device,
-    }
-    write_atomic(path, _json(content))
+    if not set(of) & set(read_or_new(folder)["stages"]):
+        return
+    with changing(folder):
+        content = read_or_new(folder)
+        if [stage for stage in of if content["stages"].pop(stage, None) is not None]:
+            write(folder, content)

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +18,15 @@ from vprobe.errors import StoreError
 from vprobe.ranks import ALONE, Rank
 from vprobe.store import manifest
 from vprobe.store._files import clean, disk_errors, lock_folder, sync_folder, write_all, write_new
-from vprobe.store._ranks import Crew, order
+from vprobe.store._ranks import Crew, leave_none, order
 from vprobe.store.tables import save_rows
 from vprobe.types import ModelInfo, Response
 
 NAME = "responses.partial.jsonl"
 OF_RANKS = "responses.partial.*.jsonl"
 """Logs of several ranks, each its own."""
+_SUM = "crc32"
+"""Field of a line that holds its checksum."""
 
 
 @final
@@ -70,8 +73,11 @@ class ResponseLog:
         self._seen: dict[Path, int] = {}
         try:
             clean(folder)
+            if self._crew is None:
+                leave_none(folder)
             self._resume(head)
-            self._fd = os.open(self._path, os.O_RDWR)
+            with disk_errors(self._path, 0):
+                self._fd = os.open(self._path, os.O_RDWR)
             if self._crew is not None:
                 self._crew.ready()
         except BaseException:
@@ -120,10 +126,11 @@ class ResponseLog:
         self._seen = dict.fromkeys((*logs, self._path), 0)
         self._look()
         if self._seen[self._path] != self._path.stat().st_size:
-            os.truncate(self._path, self._seen[self._path])
+            with disk_errors(self._path, 0):
+                os.truncate(self._path, self._seen[self._path])
 
     def _look(self) -> None:
-        """Take up what has been added to the logs; a line that is not whole yet, and all after it, waits."""
+        """Take up what has been added to the logs; a line that is not whole yet waits, a damaged one is passed over."""
         for path in {*self._seen, *self._folder.glob(OF_RANKS)}:
             start = self._seen.get(path, 0)
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # the closing rank takes logs away
@@ -133,11 +140,7 @@ class ResponseLog:
                         break
                     if not start and line != self._first:  # of other prompts: its rank was refused
                         break
-                    try:
-                        one = _response(json.loads(line)) if start else None
-                    except (ValueError, TypeError, KeyError):
-                        break
-                    if one is not None:
+                    if start and (one := _response(line)):
                         self._done[one.prompt_id] = one
                     start += len(line)
             self._seen[path] = start
@@ -166,7 +169,7 @@ class ResponseLog:
         Raises:
             StoreError: The disk is full.
         """
-        data = b"".join(json.dumps(_plain(one), ensure_ascii=True).encode() + b"\n" for one in responses)
+        data = b"".join(map(_line, responses))
         with disk_errors(self._path, len(data)):
             write_all(self._fd, data, os.fstat(self._fd).st_size)
             os.fsync(self._fd)
@@ -207,10 +210,22 @@ def save_responses(folder: Path, responses: Sequence[Response]) -> None:
         sync_folder(folder)
 
 
-def _plain(response: Response) -> dict[str, Any]:
-    return {f.name: getattr(response, f.name) for f in dataclasses.fields(response)}
+def _line(response: Response) -> bytes:
+    """Return an answer as a line of a log, with a checksum of it all."""
+    row = {f.name: getattr(response, f.name) for f in dataclasses.fields(response)}
+    return json.dumps(row | {_SUM: _sum(row)}).encode() + b"\n"
 
 
-def _response(row: dict[str, Any]) -> Response:
-    fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in row.items()}
-    return Response(**fields)
+def _response(line: bytes) -> Response | None:
+    """Return the answer of a line; None where the line is not as it was written, and has to be asked again."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        good = row.pop(_SUM) == _sum(row)
+        fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in row.items()}
+        return Response(**fields) if good else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _sum(row: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(row).encode())

@@ -25,12 +25,13 @@ from vprobe.store._files import (
     disk_errors,
     lock_folder,
     sha256,
+    sync_file,
     sync_folder,
     write_all,
     write_atomic,
     write_new,
 )
-from vprobe.store._ranks import Crew, order
+from vprobe.store._ranks import Crew, leave_none, order
 from vprobe.store.layout import INDEX, JOURNAL, Journal, RecordingPlan, differences
 
 SYNC_SECONDS = 2.0
@@ -78,6 +79,8 @@ class ActivationWriter:
         self._lock = lock_folder(folder) if self._crew is None else -1
         try:
             clean(folder)
+            if self._crew is None:
+                leave_none(folder)
             self._heads = {name: plan.head(name) for name in plan.names}
             if not self._root.exists() or not any(self._root.iterdir()):
                 self._create()
@@ -241,15 +244,19 @@ class ActivationWriter:
                 os.close(fd)
 
     def sync(self) -> None:
-        """Make the batches written so far durable, then mark them in the journal."""
-        if self._unsynced:
+        """Make the batches written so far durable, then mark them in the journal.
+
+        When it fails they count as not computed: a disk that has failed once may say nothing the second time.
+        """
+        batches, self._unsynced = self._unsynced, []
+        if batches:
             with disk_errors(self._root, 0):
                 for name in self._heads:
-                    _sync_file(self._root / name)
+                    sync_file(self._root / name)
                 done = bytearray(self._journal.done)
                 fd = os.open(self._root / JOURNAL, os.O_WRONLY)
                 try:
-                    for batch in self._unsynced:
+                    for batch in batches:
                         done[batch] = 1
                         write_all(fd, b"\x01", self._journal.offset + batch)
                     os.fsync(fd)
@@ -257,27 +264,33 @@ class ActivationWriter:
                     os.close(fd)
             self._journal = Journal(self._journal.head, bytes(done))
             if self._crew is not None:
-                for batch in self._unsynced:
+                for batch in batches:
                     self._crew.drop(batch)
-            self._unsynced = []
         self._last_sync = time.monotonic()
 
     def finish(self) -> None:
         """Seal the recording: the SHA-256 of every file goes into the manifest.
 
         Raises:
-            StoreError: Batches are still missing.
+            StoreError: Batches are still missing, or a file was cut or overwritten since the recording began.
         """
         self.sync()
         if self.pending:
             raise StoreError(f"{len(self.pending)} batches are not written yet", where=str(self._root))
+        for name in self._heads:
+            if not self._intact(name):
+                raise StoreError(
+                    "cut or overwritten while it was recorded", where=str(self._root / name),
+                    do="check the disk, then run the same command again, which records anew",
+                )  # fmt: skip
         files = {f"activations/{name}": sha256(self._root / name) for name in (*self._heads, INDEX)}
-        content = manifest.read_or_new(self._folder)
-        extract = content["stages"].setdefault("extract", {})
-        if extract.get("files") != files:
-            extract["files"] = files
-            content["model"] = dataclasses.asdict(self._plan.model)
-            manifest.write(self._folder, content)
+        with manifest.changing(self._folder):
+            content = manifest.read_or_new(self._folder)
+            extract = content["stages"].setdefault("extract", {})
+            if extract.get("files") != files:
+                extract["files"] = files
+                content["model"] = dataclasses.asdict(self._plan.model)
+                manifest.write(self._folder, content)
 
     def __enter__(self) -> ActivationWriter:
         """Use the writer in a `with` statement."""
@@ -300,11 +313,3 @@ class ActivationWriter:
             self._crew.close()
         else:
             os.close(self._lock)
-
-
-def _sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_WRONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
