@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vprobe import activations, ranks
+from vprobe import activations, ranks, stops
 from vprobe.types import (
     Answers,
     Generation,
@@ -114,9 +114,12 @@ class FakeBackend:
         temperature: float = 0.0,
         seed: int = 0,
         steering: Sequence[Steering] = (),
+        stop: Sequence[str] = (),
     ) -> tuple[Generation, ...]:
         self.asked_new_tokens.append((len(rows), max_new_tokens))
-        texts = [self.answer or OPTIONS[sum(row.ids) % 6].label for row in rows]
+        whole = [self.answer or OPTIONS[sum(row.ids) % 6].label for row in rows]
+        ended = [stops.before(text, stop) for text in whole]
+        texts = [text if cut is None else cut for text, cut in zip(whole, ended, strict=True)]
         return tuple(Generation(row.prompt_id, (1,), text, True) for row, text in zip(rows, texts, strict=True))
 
     def drift(self, rows: Sequence[Tokens], *, steering: Sequence[Steering]) -> np.ndarray:

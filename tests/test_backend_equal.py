@@ -122,6 +122,11 @@ def test_greedy_and_sampled_texts_are_the_same(pair: Pair, monkeypatch: pytest.M
     for heat in (0.0, 0.7):
         texts = [one.generate(pair.asked, max_new_tokens=10, temperature=heat) for one in (pair.other, pair.reference)]
         assert texts[0] == texts[1] and all(len(one.ids) == 10 for one in texts[0])
+    ends = [one.text[len(one.text) // 2 :][:2] for one in texts[0]]
+    texts = [
+        one.generate(pair.asked, max_new_tokens=10, temperature=0.7, stop=ends) for one in (pair.other, pair.reference)
+    ]
+    assert texts[0] == texts[1] and all(one.stopped for one in texts[0])
 
 
 def test_a_sweep_over_doses_is_the_same(pair: Pair) -> None:

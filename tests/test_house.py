@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "vprobe"
 FLOORS = {
     "errors": 0,
-    "values": 1, "stats": 1, "registry": 1, "batching": 1, "ranks": 1,
+    "values": 1, "stats": 1, "registry": 1, "batching": 1, "ranks": 1, "stops": 1,
     "types": 2, "config": 2,
     "benchmarks": 3, "prompts": 3, "backends": 3, "store": 3,
     "activations": 4, "responses": 4, "splits": 4, "directions": 4, "scores": 4, "agreement": 4, "steering": 4,

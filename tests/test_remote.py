@@ -61,7 +61,9 @@ def test_a_forward_sent_away_reads_scores_and_writes_as_one_made_here(pair: tupl
     x, y = (one.read(led.ROWS, SITES, ("last_prompt",)) for one in pair)
     assert np.abs(x - y).max() <= 1e-5 * np.abs(y).max()
     np.testing.assert_allclose(away.choose(led.ASKED), here.choose(led.ASKED), atol=1e-4)
-    assert away.generate(led.ROWS, max_new_tokens=3) == here.generate(led.ROWS, max_new_tokens=3)
+    for stop in ((), ("s", "e")):
+        texts = [one.generate(led.ROWS, max_new_tokens=3, stop=stop) for one in pair]
+        assert texts[0] == texts[1]
     np.testing.assert_allclose(away.residual_norms(led.ROWS, SITES), here.residual_norms(led.ROWS, SITES), rtol=1e-5)
 
 

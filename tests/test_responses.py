@@ -148,6 +148,12 @@ def test_a_log_probability_that_is_not_a_number_is_refused_with_its_prompt(monke
         responses.collect(backend, ASKED)
 
 
+def test_what_stands_behind_a_stop_string_is_neither_kept_nor_read():
+    backend = rater(answer="Like me.\nUser: and not like me at all?")
+    (whole, *_), (ended, *_) = (responses.collect(backend, ASKED, greedy=True, stop=one) for one in ((), ("\n",)))
+    assert (whole.rating, ended.rating, ended.text) == (1.0, 5.0, "Like me.")
+
+
 # Going on after an interruption.
 
 
@@ -216,6 +222,7 @@ def test_every_kept_answer_is_on_disk_as_soon_as_its_batch_ends(tmp_path):
         (rater(fingerprint="b" * 64, name="other"), {}, "model fake, now other"),
         (rater(), {"greedy": False}, "other prompts or settings"),
         (rater(), {"batch_tokens": 99}, "other prompts or settings"),
+        (rater(), {"stop": ("\n",)}, "other prompts or settings"),
     ],
 )
 def test_unfinished_answers_to_something_else_are_refused_and_kept(tmp_path, backend, changed, names):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from vprobe import stops
 from vprobe.errors import ModelError
 from vprobe.types import Answers, Generation, ModelInfo, Site, Steered, Steering, Tokens, per_row
 
@@ -183,18 +184,21 @@ class Toy:
 
     def generate(
         self, rows: Sequence[Tokens], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0,
-        steering: Steered = (),
+        steering: Steered = (), stop: Sequence[str] = (),
     ) -> tuple[Generation, ...]:  # fmt: skip
         longest = max(len(row.ids) for row in rows)
         lists = self._lists(() if self.defect == "writing unsteered" else steering, len(rows))
         out = []
         for row, changes in zip(rows, lists, strict=True):
             ids: list[int] = []
-            for _ in range(max_new_tokens):
+            text, ended = "", None
+            while ended is None and len(ids) < max_new_tokens:
                 whole = (*row.ids, *ids)
                 _, logits = self._run(whole, row.prompt_length, changes, pads=longest - len(row.ids), written=len(ids))
                 ids.append(int(logits[-1].argmax()))
-            out.append(Generation(row.prompt_id, tuple(ids), " ".join(map(str, ids)), False))
+                text = " ".join(map(str, ids))
+                ended = stops.before(text, stop)
+            out.append(Generation(row.prompt_id, tuple(ids), text if ended is None else ended, ended is not None))
         return tuple(out)
 
     def drift(self, rows: Sequence[Tokens], *, steering: Steered) -> np.ndarray:

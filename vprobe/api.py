@@ -128,8 +128,9 @@ class Model:
             self._active = before
 
     def generate(
-        self, prompt: str, *, system: str = "", max_new_tokens: int = 60, temperature: float = 0.0, seed: int = 0
-    ) -> str:
+        self, prompt: str, *, system: str = "", max_new_tokens: int = 60, temperature: float = 0.0, seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> str:  # fmt: skip
         """Return the model's answer to one user message.
 
         Args:
@@ -138,10 +139,11 @@ class Model:
             max_new_tokens: Length limit.
             temperature: 0 is greedy.
             seed: Seed of the sampling.
+            stop: Stop strings; the answer ends before the first.
         """
         row = prompts.encode_text(self.backend.tokenizer, prompt, system=system)
         found = self.backend.generate(
-            [row], max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, steering=self._active
+            [row], max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, steering=self._active, stop=stop
         )
         return found[0].text.strip()
 

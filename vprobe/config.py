@@ -52,6 +52,9 @@ class RunConfig:
     versions: tuple[str, ...] = _opt(("all",), "Rating versions to ask, or all.")
     greedy: bool = _opt(True, "Also let the model answer in words, and parse the answer.")
     temperature: float = _opt(0.0, "Sampling temperature of answers in free text; 0 is greedy.")
+    stop: tuple[str, ...] = _opt(
+        (), "Text that ends what the model writes, itself left out; may be repeated. \\n is a new line, \\t a tab."
+    )
     generation: bool = _opt(False, "Also take the log-probability of every response given its query.")
     correct_order: bool = _opt(False, "Also score without the preference for places in the list of options.")
     method: tuple[str, ...] = _opt(("mean-difference", "covariance", "ridge"), "Direction methods.")
@@ -158,7 +161,7 @@ def _checked(key: str, value: Any) -> Any:
             if not all(type(one) in (int, float) and math.isfinite(one) for one in value):
                 raise wrong
             return tuple(float(one) for one in value)
-        if not all(isinstance(one, str) for one in value):
+        if not all(isinstance(one, str) and (one or key != "stop") for one in value):
             raise wrong
         return tuple(dict.fromkeys(_plain_name(key, one) for one in value))
     if isinstance(default, bool) or isinstance(value, bool):

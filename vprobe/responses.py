@@ -36,6 +36,7 @@ class _Settings:
     batch_tokens: int | None
     temperature: float
     seed: int
+    stop: tuple[str, ...]
 
 
 def collect(
@@ -47,6 +48,7 @@ def collect(
     batch_tokens: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     temperature: float = 0.0,
+    stop: Sequence[str] = (),
     seed: int = 0,
     steering: Sequence[Steering] = (),
     folder: Path | None = None,
@@ -69,6 +71,7 @@ def collect(
         batch_tokens: Most tokens in a batch; what suits the device when None.
         max_new_tokens: Longest greedy answer, tokens; less where the context leaves less room.
         temperature: Of free text; 0 is greedy. Answers to options are always greedy.
+        stop: Stop strings of all that is written.
         seed: Seed of what is sampled; every prompt draws its own, whatever batch it is in.
         steering: Changes made while the model runs.
         folder: The run folder; None keeps nothing on the way.
@@ -87,7 +90,7 @@ def collect(
         raise InputError(f"{max_new_tokens} new tokens", where="rate", expected="at least 1")
     if answers is None:
         answers = [shelf.encode_answers(backend.tokenizer, prompt) for prompt in prompts]
-    settings = _Settings(greedy, max_new_tokens, batch_tokens, temperature, seed)
+    settings = _Settings(greedy, max_new_tokens, batch_tokens, temperature, seed, tuple(stop))
     if folder is None:
         return _collect(backend, prompts, answers, settings, steering, None, on_batch, progress)
     if steering:
@@ -289,7 +292,7 @@ def _write(
         asked = [encoded[i] for i in rows]
         written = backend.generate(
             asked, max_new_tokens=room[rows[0]], temperature=settings.temperature,
-            seed=settings.seed, steering=steering,
+            seed=settings.seed, steering=steering, stop=settings.stop,
         )  # fmt: skip
         for i, one in zip(rows, written, strict=True):
             texts[i] = one.text
@@ -301,17 +304,9 @@ def _response(
 ) -> Response:
     parsed = _parsed(prompt, text, without)
     return Response(
-        prompt_id=prompt.id,
-        item_id=prompt.item_id,
-        group=prompt.group,
-        source=prompt.source,
-        template=prompt.template,
-        ratings=answers.ratings,
-        logprobs=logprobs,
-        text=text,
-        rating=parsed.rating,
-        reason=parsed.reason,
-    )
+        prompt_id=prompt.id, item_id=prompt.item_id, group=prompt.group, source=prompt.source, template=prompt.template,
+        ratings=answers.ratings, logprobs=logprobs, text=text, rating=parsed.rating, reason=parsed.reason,
+    )  # fmt: skip
 
 
 def _parsed(prompt: Prompt, text: str | None, without: str) -> Parsed:

@@ -121,9 +121,10 @@ class Backend(Protocol):
         temperature: float = 0.0,
         seed: int = 0,
         steering: Steered = (),
+        stop: Sequence[str] = (),
         tell: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> tuple[Generation, ...]:
-        """Continue each text until the model ends its turn.
+        """Continue each text until the model ends its turn or writes a stop string.
 
         Args:
             rows: Prompts; their ids end where the model is to speak.
@@ -131,6 +132,7 @@ class Backend(Protocol):
             temperature: 0 is greedy.
             seed: Seed of the sampling, unused when greedy; a text depends on seed and prompt id, not on its batch.
             steering: Changes made while the model runs, at every step.
+            stop: Stop strings, looked for in new text only; see `types.Generation`.
             tell: Called after every step with the new token ids so far of each of the rows that are written together.
         """
         ...

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from vprobe import stops
 from vprobe.backends import _alone, _arms, _choose, _drift, _inner, _loading, _run, _tree
 from vprobe.backends._families import Anatomy
 from vprobe.backends._memory import Memory
@@ -256,9 +257,10 @@ class Engine:
         temperature: float = 0.0,
         seed: int = 0,
         steering: Steered = (),
+        stop: Sequence[str] = (),
         tell: Callable[[Sequence[Sequence[int]]], None] | None = None,
     ) -> tuple[Generation, ...]:
-        """Continue each text until the model ends its turn, the length limit or the end of its context.
+        """Continue each text until the model ends its turn, a stop string, the length limit or the end of its context.
 
         Args:
             rows: Prompts; their ids end where the model is to speak.
@@ -266,11 +268,13 @@ class Engine:
             temperature: 0 is greedy.
             seed: Seed of the sampling; a row's text depends on seed and prompt id, not on its batch.
             steering: Changes made while the model runs, at every step.
+            stop: Stop strings, looked for in new text only; see `types.Generation`.
             tell: Called after every step with the new token ids so far of each of the rows that are written together.
 
         Raises:
             ModelError: A prompt that fills the context, or steering it cannot do.
-            InputError: A length limit below 1, or a temperature that is not a positive number or 0.
+            InputError: A length limit below 1, a temperature that is not a positive number or 0, or an empty stop
+                string.
         """
         check_steering(steering, self.info, self.points, self._inner)
         if max_new_tokens < 1 or not 0 <= temperature < float("inf") or not rows:
@@ -282,15 +286,12 @@ class Engine:
         self._fit([len(row.ids) + 1 for row in rows], [row.prompt_id for row in rows])
         room = [min(max_new_tokens, self.info.context - len(row.ids)) for row in rows]
         choice = _run.sampling(temperature, seed, [row.prompt_id for row in rows])
+        ends = stops.of(self.tokenizer, self._stops, stop)
         with torch.inference_mode(), Session(self._anatomy, steering, texts=rows) as session:
-            written = _run.write(
-                self._model, self._anatomy, session, rows, room=room, stops=self._stops, choice=choice,
-                memory=self._memory, tell=tell,
+            return _run.write(
+                self._model, self._anatomy, session, rows, room=room, stops=ends, choice=choice, memory=self._memory,
+                tell=tell,
             )  # fmt: skip
-        return tuple(
-            Generation(row.prompt_id, one.ids, self.tokenizer.decode(one.ids, skip_special_tokens=True), one.stopped)
-            for row, one in zip(rows, written, strict=True)
-        )
 
     def _fit(self, lengths: Sequence[int], names: Sequence[str]) -> None:
         """Refuse texts that are empty or beyond the context; nothing is ever cut."""

@@ -14,7 +14,8 @@ from vprobe.backends._families import Anatomy, accepts
 from vprobe.backends._memory import Memory
 from vprobe.backends._steer import Rows, Session
 from vprobe.errors import ModelError
-from vprobe.types import Tokens
+from vprobe.stops import Stops, Watch, holding
+from vprobe.types import Generation, Tokens
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,6 @@ def inputs(
 
 
 @dataclass(frozen=True)
-class Written:
-    """New tokens of one row, the stop token left out, and whether it ended by itself."""
-
-    ids: tuple[int, ...]
-    stopped: bool
-
-
-@dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen: temperature 0 is the likeliest; otherwise one random stream per row."""
 
@@ -143,20 +136,37 @@ class _Growth:
 
     new: list[list[int]]
     room: list[int]
-    ended: list[bool]
-    stopped: list[bool]
+    stops: Stops
     tell: Tell | None = None
 
-    def add(self, tokens: Sequence[int], stops: Sequence[int]) -> None:
+    def __post_init__(self) -> None:
+        self.ended, self.stopped = [False for _ in self.new], [False for _ in self.new]
+        self.texts: list[str | None] = [None for _ in self.new]
+        self.watches = [Watch(self.stops) for _ in self.new]
+
+    def add(self, tokens: Sequence[int]) -> None:
         for i, token in enumerate(tokens):
             if self.ended[i]:
                 continue
-            self.stopped[i] = token in stops
+            self.stopped[i] = token in self.stops.tokens
             if not self.stopped[i]:
-                self.new[i].append(token)
+                self._append(i, token)
             self.ended[i] = self.stopped[i] or len(self.new[i]) >= self.room[i]
         if self.tell is not None:
             self.tell(self.new)
+
+    def _append(self, i: int, token: int) -> None:
+        """Give a row a token; where its text reaches a stop string, tokens beyond what stands before it are dropped."""
+        self.new[i].append(token)
+        text = self.texts[i] = self.watches[i].reached(self.new[i])
+        if text is not None:
+            self.stopped[i], self.new[i] = True, list(holding(text, self.new[i], self.stops.decode))
+
+    def written(self, i: int, name: str) -> Generation:
+        text = self.texts[i]
+        return Generation(
+            name, tuple(self.new[i]), self.stops.decode(self.new[i]) if text is None else text, self.stopped[i]
+        )
 
 
 def write(
@@ -166,11 +176,11 @@ def write(
     texts: Sequence[Tokens],
     *,
     room: Sequence[int],
-    stops: Sequence[int],
+    stops: Stops,
     choice: Sampling,
     memory: Memory,
     tell: Tell | None = None,
-) -> tuple[Written, ...]:
+) -> tuple[Generation, ...]:
     """Continue every text until it ends its turn or has no room left.
 
     Args:
@@ -179,12 +189,12 @@ def write(
         session: Hooks in place.
         texts: Prompts.
         room: Per text the most new tokens.
-        stops: Tokens that end a turn.
+        stops: What ends a text.
         choice: How tokens are chosen.
         memory: What is known of the device's memory.
         tell: Told after every step.
     """
-    done: dict[int, Written] = {}
+    done: dict[int, Generation] = {}
     fresh = [stream.get_state() for stream in choice.streams]
 
     def run(group: Sequence[int]) -> None:
@@ -192,10 +202,9 @@ def write(
         for i in group:
             choice.streams[i].set_state(fresh[i])  # also when what was drawn is lost
         batch = pad([t.ids for t in part], [t.prompt_length for t in part], model.device, left=True, owners=group)
-        new: list[list[int]] = [[] for _ in group]
-        grown = _Growth(new, own, [False for _ in group], [False for _ in group], tell)
-        _grow(model, anatomy, session, batch, grown, stops, choice.of(group))
-        done.update((i, Written(tuple(n), s)) for i, n, s in zip(group, grown.new, grown.stopped, strict=True))
+        grown = _Growth([[] for _ in group], own, stops, tell)
+        _grow(model, anatomy, session, batch, grown, choice.of(group))
+        done.update((i, grown.written(k, texts[i].prompt_id)) for k, i in enumerate(group))
 
     whole = [len(text.ids) + one for text, one in zip(texts, room, strict=True)]
     groups = _groups([len(text.ids) for text in texts], room)
@@ -215,9 +224,7 @@ def _groups(lengths: Sequence[int], room: Sequence[int]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _grow(
-    model: Any, anatomy: Anatomy, session: Session, batch: Batch, grown: _Growth, stops: Sequence[int], choice: Sampling
-) -> None:
+def _grow(model: Any, anatomy: Anatomy, session: Session, batch: Batch, grown: _Growth, choice: Sampling) -> None:
     """Add tokens to a left-padded batch until every row has ended."""
     now, mask, cache, whole = batch, batch.mask, None, batch
     while not all(grown.ended):
@@ -233,7 +240,7 @@ def _grow(
                 do="steer with a smaller strength, or run the model with --dtype float32",
             )
         tokens = choice.pick(last)
-        grown.add(tokens, stops)
+        grown.add(tokens)
         now = _next(whole, tokens, grown.ended)
         mask = torch.cat([mask, now.mask], dim=1)
         whole = _joined(whole, now)

@@ -38,6 +38,7 @@ def transfer(
     gate: o.Gate = None,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
+    stop: o.Stop = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,

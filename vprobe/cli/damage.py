@@ -25,6 +25,7 @@ def damage(
     operation: o.Operation = None,
     option: o.SteerOptions = None,
     gate: o.Gate = None,
+    stop: o.Stop = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,

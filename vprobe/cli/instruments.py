@@ -134,6 +134,7 @@ def induce(
     dose: o.Dose = None,
     versions: o.Versions = None,
     greedy: o.Greedy = None,
+    stop: o.Stop = None,
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,

@@ -31,6 +31,7 @@ def extract(
     remote: o.Remote = None,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
+    stop: o.Stop = None,
     too_long: o.TooLong = None,
     untrained: o.Untrained = None,
     embedding: o.Embedding = None,
@@ -69,6 +70,7 @@ def rate(
     versions: o.Versions = None,
     greedy: o.Greedy = None,
     temperature: o.Temperature = None,
+    stop: o.Stop = None,
     generation: o.Generation = None,
     correct_order: o.CorrectOrder = None,
     backend: o.Engine = None,
@@ -127,6 +129,7 @@ def steer(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Length limit of an answer.")] = 60,
     temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    stop: o.Stop = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print answers while they are written.")] = False,
     html: Annotated[
         Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +14,15 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 
 
-def _option(field: str, *flags: str) -> Any:
+def _option(field: str, *flags: str, callback: Callable[..., Any] | None = None) -> Any:
     default = config.default_of(field)
     shown = ", ".join(str(one) for one in default) if isinstance(default, tuple) else str(default)
-    return typer.Option(*flags, help=config.help_of(field), show_default=shown or False)
+    return typer.Option(*flags, help=config.help_of(field), show_default=shown or False, callback=callback)
+
+
+def _breaks(given: list[str] | None) -> list[str] | None:
+    """Return texts with new lines and tabs in them, which a shell hands over as two characters each."""
+    return [one.replace("\\n", "\n").replace("\\t", "\t") for one in given] if given else None
 
 
 Model = Annotated[str | None, _option("model", "--model", "-m")]
@@ -46,6 +51,7 @@ TooLong = Annotated[str | None, _option("too_long", "--too-long")]
 Versions = Annotated[list[str] | None, _option("versions", "--versions")]
 Greedy = Annotated[bool | None, _option("greedy", "--greedy/--no-greedy")]
 Temperature = Annotated[float | None, _option("temperature", "--temperature")]
+Stop = Annotated[list[str] | None, _option("stop", "--stop", callback=_breaks)]
 Generation = Annotated[bool | None, _option("generation", "--generation/--no-generation")]
 CorrectOrder = Annotated[bool | None, _option("correct_order", "--correct-order/--no-correct-order")]
 Method = Annotated[list[str] | None, _option("method", "--method")]
@@ -133,7 +139,7 @@ LOADING = (
     "trust_remote_code",
 )  # fmt: skip
 """How a model is loaded; every command that loads one has them all."""
-RUNNING = (*LOADING, "batch_tokens", "too_long", "data", "seed")
+RUNNING = (*LOADING, "batch_tokens", "too_long", "data", "seed", "stop")
 BY_NAME = (*RUNNING, "dose", "benchmark", "null_arms", "null_draws")
 WORDS = ("values", "versions", "benchmark", "null_arms")
 

@@ -21,6 +21,7 @@ def elicit(
         str, typer.Option("--temperatures", help="Sampling temperatures, commas between; 0 is greedy.")
     ] = "0,0.7,1",
     personas: Annotated[int, typer.Option("--personas", help="Persona system prompts beside the plain model.")] = 4,
+    stop: o.Stop = None,
     backend: o.Engine = None,
     revision: o.Revision = None,
     dtype: o.Dtype = None,

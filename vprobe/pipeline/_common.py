@@ -225,7 +225,7 @@ def info(
     more: Sequence[tuple[str, Any]] = (),
 ) -> RunInfo:
     """Describe what a stage was made with; holds the settings it used and `more` of them, no clock, host or path."""
-    used = dict(FIELDS)[stage]
+    used = set(dict(FIELDS)[stage]) - ({"stop"} if not config.stop else set())  # records without it stay as they were
     stored = tuple((k, _shown(v) if k in ("model", "steer_vector") else v) for k, v in config.stored if k in used)
     return RunInfo(
         config=(*stored, *more),

@@ -145,7 +145,7 @@ def _written(
     out = [""] * len(rows)
     budget = config.batch_tokens or backend.default_batch_tokens
     for batch in batching.plan([len(one.ids) + WRITTEN for one in rows], budget):
-        wrote = backend.generate([rows[i] for i in batch], max_new_tokens=WRITTEN, steering=change)
+        wrote = backend.generate([rows[i] for i in batch], max_new_tokens=WRITTEN, steering=change, stop=config.stop)
         for i, one in zip(batch, wrote, strict=True):
             out[i] = one.text
     return tuple(out)

@@ -48,7 +48,9 @@ def extract(config: RunConfig, *, backend: Backend | None = None, tell: Tell = q
     backend = backend or load_backend(config, rank)
     own: tuple[Count, ...] = ()
     if config.template == prompts.RESPONSE:
-        filled = answered(found, backend, policy=config.too_long, batch_tokens=config.batch_tokens, tell=tell)
+        filled = answered(
+            found, backend, policy=config.too_long, batch_tokens=config.batch_tokens, stop=config.stop, tell=tell
+        )
         found, own = filled.found, filled.counts
     asked = [prompt for one in found for prompt in shown(one, config.template)]
     encoded = [prompts.encode(backend.tokenizer, prompt) for prompt in asked]

@@ -8,8 +8,8 @@ MODEL = (
 )  # fmt: skip
 """Settings of the model and of what it is asked."""
 FIELDS = (
-    ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit")),
-    ("rate", (*MODEL, "versions", "greedy", "temperature", "generation", "correct_order", "limit", "seed")),
+    ("extract", (*MODEL, "template", "sites", "layers", "positions", "limit", "stop")),
+    ("rate", (*MODEL, "versions", "greedy", "temperature", "stop", "generation", "correct_order", "limit", "seed")),
     ("probe", ("positions", "method", "values", "folds", "hold_out", "final", "draws", "map", "seed")),
     ("final", ("final", "hold_out", "seed")),
     ("borrow", ("method", "values")),
@@ -28,7 +28,7 @@ FIELDS = (
     (
         "damage",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "seed"),
+         "steer_vector", "steer_gate", "strengths", "dose", "damage_limit", "stop", "seed"),
     ),
     (
         "said",
@@ -38,7 +38,7 @@ FIELDS = (
     (
         "transfer",
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_operation", "steer_options",
-         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "null_draws", "seed"),
+         "steer_gate", "steer_versions", "strengths", "dose", "steer_limit", "null_draws", "stop", "seed"),
     ),
     (
         "solve",
@@ -64,12 +64,12 @@ FIELDS = (
         (*MODEL, "steer_value", "steer_method", "steer_site", "steer_positions", "steer_versions", "strengths",
          "steer_limit", "seed"),
     ),
-    ("elicit", (*MODEL, "personas", "seed")),
+    ("elicit", (*MODEL, "personas", "stop", "seed")),
     ("demographics", (*MODEL, "versions", "values", "limit", "seed")),
     (
         "induce",
         (*MODEL, "versions", "greedy", "steer_method", "steer_site", "steer_positions", "steer_operation",
-         "steer_options", "steer_gate", "steer_conflict", "dose", "seed"),
+         "steer_options", "steer_gate", "steer_conflict", "dose", "stop", "seed"),
     ),
     (
         "eval",

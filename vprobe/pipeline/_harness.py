@@ -87,14 +87,17 @@ class Asker:
                     found[row.prompt.ids, follows] = (float(log), self._same(said, follows))
         return [found.get((context, follows), (0.0, True)) for context, follows in pairs]
 
-    def texts(self, asked: Sequence[tuple[int, ...]], *, most: int, temperature: float, seed: int) -> list[str]:
-        """Continue texts until the model ends its turn or has written enough.
+    def texts(
+        self, asked: Sequence[tuple[int, ...]], *, most: int, temperature: float, seed: int, stop: Sequence[str] = ()
+    ) -> list[str]:
+        """Continue texts until the model ends its turn, writes a stop string or has written enough.
 
         Args:
             asked: Token ids.
             most: Most new tokens.
             temperature: 0 is greedy.
             seed: Of the sampling.
+            stop: Stop strings.
 
         Raises:
             ModelError: A text that leaves no room for an answer of that length.
@@ -104,7 +107,7 @@ class Asker:
         for batch in batching.plan([len(ids) + most for ids in asked], self._backend.default_batch_tokens):
             wrote = self._backend.generate(
                 [rows[i] for i in batch], max_new_tokens=most, temperature=temperature, seed=seed,
-                steering=self._changes,
+                steering=self._changes, stop=stop,
             )  # fmt: skip
             for i, one in zip(batch, wrote, strict=True):
                 out[i] = one.text
@@ -184,19 +187,18 @@ def adapter(asker: Asker, *, seed: int = 0) -> Any:
 def _until(asker: Asker, requests: Sequence[tuple[str, dict[str, Any]]], seed: int) -> list[str]:
     """Answer requests of the same settings together, and end each answer before its first stop sequence."""
     out = [""] * len(requests)
-    groups: dict[tuple[int, float], list[int]] = {}
+    groups: dict[tuple[int, float, tuple[str, ...]], list[int]] = {}
     for i, (_, asked) in enumerate(requests):
         limits = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
         most = next((int(asked[name]) for name in limits if asked.get(name) is not None), LONGEST)
         heat = float(asked.get("temperature") or 0.0) if asked.get("do_sample") else 0.0
-        groups.setdefault((most, heat), []).append(i)
-    for (most, heat), members in groups.items():
+        until = asked.get("until") or []
+        stop = tuple(one for one in ([until] if isinstance(until, str) else until) if one)
+        groups.setdefault((most, heat, stop), []).append(i)
+    for (most, heat, stop), members in groups.items():
         ids = [tuple(asker.encode(requests[i][0])) for i in members]
-        wrote = asker.texts(ids, most=most, temperature=heat, seed=seed)
+        wrote = asker.texts(ids, most=most, temperature=heat, seed=seed, stop=stop)
         for i, text in zip(members, wrote, strict=True):
-            stops = requests[i][1].get("until") or []
-            for stop in [stops] if isinstance(stops, str) else stops:
-                text = text.split(stop)[0] if stop else text
             out[i] = text
     return out
 

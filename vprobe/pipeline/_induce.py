@@ -90,7 +90,9 @@ def induce(
         rows = store.load_rows(folder, "induced", InduceRow)
         answers = store.load_rows(folder, "induced_answers", Response)
         return _done(folder, backend, rows, answers, store.load_info(folder, "induce").counts)
-    states |= {way: [_prompted(backend, kind, way) for kind in svo.KINDS] for way in ways if way != STEERED}
+    states |= {
+        way: [_prompted(backend, kind, way, config.stop) for kind in svo.KINDS] for way in ways if way != STEERED
+    }
     everyone = [one for way in ways for one in states[way]]
     wanted = ask(found, config.versions)
     rows, answers, counts = [], [], []
@@ -150,7 +152,7 @@ def _asked(backend: Backend, config: RunConfig, state: _Given, wanted: Sequence[
         return _Had(replace(state, reason=error.found), (), ())
     said = responses.collect(
         backend, asked.prompts, answers=asked.answers, greedy=config.greedy, steering=state.steering,
-        batch_tokens=config.batch_tokens or None,
+        batch_tokens=config.batch_tokens or None, stop=config.stop,
     )  # fmt: skip
     return _Had(state, said, asked.counts)
 
@@ -167,23 +169,23 @@ def _steered(kind: str, pushes: Mapping[str, Push], strength: float) -> _Given:
     return _Given(kind, STEERED, steering=tuple(changes))
 
 
-def _prompted(backend: Backend, kind: str, way: str) -> _Given:
+def _prompted(backend: Backend, kind: str, way: str, stop: Sequence[str]) -> _Given:
     """Write a system prompt, letting the model add its own list of traits or its own goal."""
-    traits = _said(backend, svo.ask_traits(kind), "") if way == "elaborated" else ""
+    traits = _said(backend, svo.ask_traits(kind), "", stop) if way == "elaborated" else ""
     if way == "elaborated" and not traits:
         return _Given(kind, way, reason="the model listed no traits")
-    goal = _said(backend, svo.ask_goal(), svo.induce(kind).text) if way == "goal" else ""
+    goal = _said(backend, svo.ask_goal(), svo.induce(kind).text, stop) if way == "goal" else ""
     if way == "goal" and not goal:
         return _Given(kind, way, reason="the model stated no goal")
     return _Given(kind, way, svo.induce(kind, way, traits=traits, goal=goal).text)
 
 
-def _said(backend: Backend, question: str, system: str) -> str:
+def _said(backend: Backend, question: str, system: str, stop: Sequence[str]) -> str:
     row = prompts.encode_text(backend.tokenizer, question, system=system)
     room = min(responses.FREE_TOKENS * 2, backend.info.context - len(row.ids))
     if room < 1:
         return ""
-    return backend.generate([row], max_new_tokens=room, temperature=0.0)[0].text.strip()
+    return backend.generate([row], max_new_tokens=room, temperature=0.0, stop=stop)[0].text.strip()
 
 
 def _under(prompt: Prompt, state: _Given) -> Prompt:

@@ -41,7 +41,7 @@ def elicit(
     """Ask a model the fifteen questions about its values at every temperature, plain and under personas.
 
     Args:
-        config: Model, number of personas, output folder and seed.
+        config: Model, number of personas, stop strings, output folder and seed.
         temperatures: Sampling temperatures; 0 is greedy.
         backend: A model already loaded.
         tell: Called with (stage, done, total).
@@ -63,7 +63,7 @@ def elicit(
     silent = 0
     with store.timed(folder, "elicit", device=backend.device):
         for one in who:
-            texts = _said(backend, one, config.seed, config.batch_tokens)
+            texts = _said(backend, one, config)
             silent += sum(not text for text in texts)
             rows += [
                 Elicited(one.name, backend.info.name, question.id, text)
@@ -89,7 +89,7 @@ def _respondents(model: str, temperatures: Sequence[float], personas: int) -> tu
     return tuple(_Respondent(f"{model}/t{t:g}/{name}", text, t) for t in temperatures for name, text in systems)
 
 
-def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> list[str]:
+def _said(backend: Backend, one: _Respondent, config: RunConfig) -> list[str]:
     """Return one respondent's answers to every question; an empty one where the context has no room."""
     rows = [
         replace(prompts.encode_text(backend.tokenizer, q.text, system=one.system), prompt_id=f"{one.name}/{q.id}")
@@ -99,11 +99,12 @@ def _said(backend: Backend, one: _Respondent, seed: int, batch_tokens: int) -> l
     fits = [i for i, n in enumerate(room) if n > 0]
     out = [""] * len(rows)
     sizes = [len(rows[i].ids) + NEW_TOKENS for i in fits]
-    for batch in batching.plan(sizes, batch_tokens or backend.default_batch_tokens):
+    for batch in batching.plan(sizes, config.batch_tokens or backend.default_batch_tokens):
         chosen = [fits[i] for i in batch]
         written = backend.generate(
-            [rows[i] for i in chosen], max_new_tokens=NEW_TOKENS, temperature=one.temperature, seed=seed
-        )
+            [rows[i] for i in chosen], max_new_tokens=NEW_TOKENS, temperature=one.temperature, seed=config.seed,
+            stop=config.stop,
+        )  # fmt: skip
         for i, text in zip(chosen, written, strict=True):
             out[i] = text.text.strip()
     return out

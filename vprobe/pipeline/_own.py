@@ -22,7 +22,9 @@ class Answered:
     counts: tuple[Count, ...]
 
 
-def answered(found: Sequence[Benchmark], backend: Backend, *, policy: str, batch_tokens: int, tell: Tell) -> Answered:
+def answered(
+    found: Sequence[Benchmark], backend: Backend, *, policy: str, batch_tokens: int, stop: Sequence[str], tell: Tell
+) -> Answered:
     """Let the model answer every item that has no response, in the first wording, and put its words there.
 
     Items it answers with nothing keep no response, and are counted.
@@ -32,6 +34,7 @@ def answered(found: Sequence[Benchmark], backend: Backend, *, policy: str, batch
         backend: The model.
         policy: "skip" leaves out what is longer than the model's context, "error" refuses it.
         batch_tokens: Most tokens in a batch; 0 lets the device decide.
+        stop: Stop strings of the answers.
         tell: Called with (stage, done, total).
 
     Raises:
@@ -50,7 +53,7 @@ def answered(found: Sequence[Benchmark], backend: Backend, *, policy: str, batch
         kept = [asked[i] for i in fit.kept]
         free = [replace(prompt, options=()) for prompt in kept]
         said = responses.collect(
-            backend, free, batch_tokens=batch_tokens or None, progress=lambda done, n: tell("answer", done, n)
+            backend, free, batch_tokens=batch_tokens or None, stop=stop, progress=lambda a, b: tell("answer", a, b)
         )
         texts = {a.item_id: (p.messages[-1].content, (a.text or "").strip()) for p, a in zip(kept, said, strict=True)}
         items = tuple(_filled(item, *texts.get(item.id, ("", ""))) for item in one.items)

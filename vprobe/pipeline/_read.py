@@ -77,6 +77,7 @@ def _said(
         answers=asked.answers,
         greedy=config.greedy,
         temperature=config.temperature,
+        stop=config.stop,
         seed=config.seed,
         folder=Path(config.out),
         batch_tokens=config.batch_tokens or None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vprobe import batching, prompts
+from vprobe import batching, prompts, stops
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
@@ -53,7 +53,7 @@ def steer_text(
 
     Args:
         folder: A run with directions; None for a direction from a file (`config.steer_vector`).
-        config: Model, method, site, positions, operation, gate, conflict policy and seed.
+        config: Model, method, site, positions, operation, gate, conflict policy, stop strings and seed.
         value: Value to steer towards, or several with their strengths: `benevolence=0.3,power=-0.1`.
         strength: Coefficient over the median residual norm at the site, in the operation's measure, or multiples of
             `config.dose`.
@@ -70,15 +70,18 @@ def steer_text(
     if not all(text.strip() for text in texts):
         raise InputError("empty prompt", where="--prompt", expected="some text")
     backend, changes, wanted = changes_of(folder, config, value=value, strength=strength, backend=backend)
-    write = partial(backend.generate, max_new_tokens=max_new_tokens, temperature=temperature, seed=config.seed)
+    write = partial(
+        backend.generate, max_new_tokens=max_new_tokens, temperature=temperature, seed=config.seed, stop=config.stop
+    )
     told = about(config, wanted[0][0], backend.info)
     out = []
     for text in texts:
         row = prompts.encode_text(backend.tokenizer, text)
-        pair = [
-            write([row], steering=how, **_watching(backend, said, text, name))[0]
-            for name, how in (("base", ()), ("steered", changes))
-        ]
+        pair = []
+        for name, how in (("base", ()), ("steered", changes)):
+            pair += write([row], steering=how, **_watching(backend, said, text, name, config.stop))
+            if said is not None and config.stop:
+                said(text, name, pair[-1].text)  # with what might have become a stop string
         out.append(dataclasses.replace(_beside(text, changes, wanted, backend, row, pair), about=told))
     return _levelled(out)
 
@@ -155,13 +158,13 @@ def _from_file(
     return dataclasses.replace(one, unit=float(norm))
 
 
-def _watching(backend: Backend, said: Said | None, prompt: str, name: str) -> dict[str, Any]:
+def _watching(backend: Backend, said: Said | None, prompt: str, name: str, stop: Sequence[str]) -> dict[str, Any]:
     """Return what lets a model tell what it has written so far; nothing where nobody listens."""
     if said is None:
         return {}
 
     def tell(ids: Sequence[Sequence[int]]) -> None:
-        said(prompt, name, backend.tokenizer.decode(list(ids[0]), skip_special_tokens=True))
+        said(prompt, name, stops.settled(backend.tokenizer.decode(list(ids[0]), skip_special_tokens=True), stop))
 
     return {"tell": tell}
 
@@ -216,7 +219,7 @@ def _pieces(backend: Backend, row: Tokens, answer: Generation, change: Steering)
     if not answer.ids:
         return ()
     ids, start = row.ids + answer.ids, len(row.ids)
-    one, words = change.direction, _words(backend.tokenizer, answer.ids)
+    one, words = change.direction, _words(backend.tokenizer, answer)
     asked = [Tokens(f"{row.prompt_id}/{k}", ids, start, (Span("response", k, k + 1),)) for k in range(start, len(ids))]
     along = np.zeros(len(asked))
     for batch in batching.plan([len(ids)] * len(asked), backend.default_batch_tokens):
@@ -226,11 +229,11 @@ def _pieces(backend: Backend, row: Tokens, answer: Generation, change: Steering)
     return tuple(Piece(word, float(x) / scale) for word, x in zip(words, along, strict=True))
 
 
-def _words(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+def _words(tokenizer: Any, answer: Generation) -> list[str]:
     """Return what each token adds to the text; one that ends inside a character adds nothing until it is whole."""
-    out, so_far = [], ""
+    out, so_far, ids = [], "", answer.ids
     for k in range(1, len(ids) + 1):
-        text = tokenizer.decode(list(ids[:k]), skip_special_tokens=True)
+        text = answer.text if k == len(ids) else tokenizer.decode(list(ids[:k]), skip_special_tokens=True)
         whole = text if k == len(ids) or not text.endswith("\N{REPLACEMENT CHARACTER}") else so_far
         out.append(whole[len(so_far) :])
         so_far = whole

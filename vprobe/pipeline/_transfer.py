@@ -212,7 +212,7 @@ def _said(
     return [
         responses.collect(
             backend, asked.prompts, answers=asked.answers, steering=arm, batch_tokens=budget, temperature=TEMPERATURE,
-            seed=config.seed,
+            seed=config.seed, stop=config.stop,
         )
         for arm in arms
     ]  # fmt: skip

@@ -140,11 +140,15 @@ class Answers:
 class Generation:
     """What a model wrote.
 
+    A stop string ends a text as soon as the new text, special tokens left out, holds it: the one that is complete
+    first, the longer of two that end together. What the prompt ends with does not count.
+
     Args:
         prompt_id: The prompt.
-        ids: New tokens, the stop token left out.
-        text: The same, decoded.
-        stopped: True when it ended by itself, False when the length limit cut it.
+        ids: New tokens, the token that ended the turn left out. Where a stop string ended the text, the fewest whose
+            text holds all of `text`; the last of them may hold the beginning of the stop string too.
+        text: The same, decoded; where a stop string ended it, what stands before that.
+        stopped: True when it ended by itself or at a stop string, False when the length limit cut it.
     """
 
     prompt_id: str
