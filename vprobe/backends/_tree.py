@@ -42,13 +42,15 @@ class _Step:
         columns: Where they stand in the pool, and what comes before them.
         seen: True where a column before them is a token, False for padding on its left.
         weights: Shape (rows, pools, columns): how each token counts in each mean that takes from it.
-        into: Per row and pool the mean it belongs to; -1 is none.
+        made: Which of the rows x pools belong to a mean.
+        into: The mean each of these belongs to.
     """
 
     batch: Batch
     columns: Columns
     seen: Tensor
     weights: Tensor
+    made: Tensor
     into: Tensor
 
 
@@ -97,12 +99,11 @@ def read(
             cache = pool.cache(len(anatomy.blocks), step.columns)
             given = inputs(anatomy.base, step.batch, _mask(step), cached=True, cache=cache)
             session.forward(lambda: anatomy.base(**given), step.batch.rows)
-            taken = step.into >= 0
-            more = {site: x[taken] for site, x in fresh.items()}
+            more = {site: x.flatten(0, 1).index_select(0, step.made) for site, x in fresh.items()}
             for site in more.keys() - found.keys():
                 found[site] = torch.zeros(len(positions) * len(rows), more[site].shape[-1], device=device)
             for site, x in more.items():  # from here on nothing is allocated: what has been added is never added again
-                found[site].index_add_(0, step.into[taken], x)
+                found[site].index_add_(0, step.into, x)
 
         memory.all(groups, partial(padded, segments), run)
     out = torch.stack([found[site] for site in sites], dim=1).reshape(len(positions), len(rows), len(sites), -1)
@@ -167,13 +168,14 @@ def _step(
     at = np.array([s.start for s in mine])[:, None] + np.arange(wide)
     before, seen = columns(segments, group, places, real, device, free=free)
     weights, into = _weights(mine, rows, positions, wide)
+    made = np.flatnonzero(into >= 0)  # found here, so that a device need not stop to be asked
 
     def put(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(device)
 
     border, owner = (np.array([f(s.texts[0]) for s in mine]) for f in (lambda i: rows[i].prompt_length, int))
     batch = Batch(put(ids), Rows(put(np.where(real, at, 0)), put(real), put(border), put(owner)))
-    return _Step(batch, before, put(seen), put(weights), put(into))
+    return _Step(batch, before, put(seen), put(weights), put(made), put(into.ravel()[made]))
 
 
 def _weights(
