@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scripts import check_scale
-from vprobe import batching, ranks, store
+from vprobe import backends, batching, benchmarks, organism, pipeline, ranks, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
-from vprobe.pipeline import _common
+from vprobe.pipeline import _common, _extract
 from vprobe.ranks import Rank
 from vprobe.store._ranks import Crew, order
 
@@ -45,6 +46,21 @@ def test_torchrun_and_slurm_say_who_a_process_is_and_torchrun_counts_first() -> 
     assert ranks.find(slurm) == Rank(5, 8, 2)
     assert ranks.find(torchrun | slurm) == Rank(3, 4, 1)
     assert ranks.find(slurm | {"SLURM_STEP_NUM_TASKS": "6"}) == Rank(5, 6, 2), "the step's number, not the job's"
+
+
+def test_a_rank_left_over_from_elsewhere_is_not_taken_for_one_of_sruns() -> None:
+    step = {"SLURM_PROCID": "1", "SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"}
+    by_hand = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    assert ranks.find(step | by_hand) == Rank(1, 2, 0), "as job scripts do that copy SLURM's numbers"
+    left_over = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    with pytest.raises(InputError, match="RANK is 0, but SLURM_PROCID is 1"):
+        ranks.find(step | left_over)
+    with pytest.raises(InputError, match="WORLD_SIZE is 1, but SLURM_STEP_NUM_TASKS is 2"):
+        ranks.find(step | left_over | {"SLURM_PROCID": "0"})
+    torchrun = {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "none"}
+    assert ranks.find(step | torchrun) == Rank(9, 16, 1), "srun starts one torchrun on each node"
+    script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0"}
+    assert ranks.find(script | left_over).alone, "a job script without srun"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,8 @@ def test_a_batch_that_a_living_rank_has_is_no_other_ranks(tmp_path: Path) -> Non
         assert one.stdout is not None and one.stdout.readline() == "True True\n"
         with pytest.raises(StoreError, match=r"dtype n/a, here bfloat16"):
             Crew(tmp_path, Rank(1, 2, 1), (("limit", "6"), ("dtype", "bfloat16")))
+        with pytest.raises(StoreError, match="rank 0 of 2 is at work already"):
+            Crew(tmp_path, Rank(0, 2, 0), (("limit", "6"),))
         crew = Crew(tmp_path, Rank(1, 2, 1), (("limit", "6"),))
         crew.ready()
         assert (crew.first, crew.take(3), crew.take(4), crew.take(4)) == (False, False, True, True)
@@ -202,6 +220,25 @@ def test_ranks_share_the_versions_of_the_libraries_that_make_the_numbers(monkeyp
     monkeypatch.setattr(_common.metadata, "version", lambda name: "0.1" if name == "torch" else "1")
     now = dict(_common.shared(config, "extract"))
     assert now["torch"] == "0.1" != before["torch"] and {"transformers", "tokenizers", "numpy", "vprobe"} <= set(before)
+
+
+def test_ranks_share_the_data_labels_and_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = benchmarks.load("everyday", limit=2)
+    relabelled = replace(found, sha256="another")
+    seen: list[dict[str, str]] = []
+
+    def record(*_: object, settings: tuple[tuple[str, str], ...], **more: object) -> None:
+        seen.append(dict(settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_extract.activations, "record", record)
+    config = RunConfig(model="organism", benchmark=("everyday",), out=str(tmp_path), device="cpu")
+    backend = backends.load(str(organism.load()), device="cpu")
+    for one in (found, relabelled):
+        monkeypatch.setattr(_extract, "load_benchmarks", lambda _, one=one: (one,))
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.extract(config, backend=backend, rank=Rank(0, 2, 0))
+    assert [name for name in seen[0] if seen[0][name] != seen[1][name]] == ["data of everyday"]
 
 
 def test_a_rank_is_refused_where_a_single_process_records(tmp_path: Path) -> None:
