@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from vprobe.conformance._bench import FAIL, REMOVE, Bench, Stop, Verdict
 from vprobe.errors import ModelError
-from vprobe.types import Direction, Site, Steering
+from vprobe.types import Direction, Site, Steered, Steering
 
 
 def every_row(on: Bench) -> Verdict:
@@ -88,19 +89,31 @@ def number_format(on: Bench) -> Verdict:
 
 
 def hooks_removed(on: Bench) -> Verdict:
-    """Steer, and steer so that it fails halfway; what follows unsteered must be what it was at first, to the bit."""
+    """Steer every verb, and so that it fails halfway; unsteered results must be what they were at first, to the bit."""
     before = on.clean or on.unsteered()
-    on.choose([on.change(4.0)])
-    broke = False
-    try:
-        on.choose([on.change(4.0, operation=FAIL)])
-    except Exception as error:
-        broke = isinstance(error, Stop) or "Stop" in repr(error.__cause__) + type(error).__name__
-    after = on.unsteered()
-    same = np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1]) and before[2] == after[2]
-    if not broke:
-        return Verdict(False, "an error in an operation did not come out")
-    return Verdict(same, "unsteered results are what they were" if same else "steering stays after the call")
+    for name, run in _verbs(on).items():
+        run([on.change(4.0)])
+        broke = False
+        try:
+            run([on.change(4.0, operation=FAIL)])
+        except Exception as error:
+            broke = isinstance(error, Stop) or "Stop" in repr(error.__cause__) + type(error).__name__
+        if not broke:
+            return Verdict(False, f"an error in an operation did not come out of {name}")
+        after = on.unsteered()
+        same = np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1]) and before[2] == after[2]
+        if not same:
+            return Verdict(False, f"steering stays after the call of {name}")
+    return Verdict(True, "unsteered results are what they were")
+
+
+def _verbs(on: Bench) -> dict[str, Callable[[Steered], object]]:
+    """Return the verbs that take steering."""
+    return {
+        "read": lambda steering: on.read([on.site], "last_prompt", steering),
+        "choose": on.choose,
+        "generate": lambda steering: on.write(on.asked, 3, steering),
+    }
 
 
 def zero_is_nothing(on: Bench) -> Verdict:
@@ -113,14 +126,16 @@ def zero_is_nothing(on: Bench) -> Verdict:
 
 
 def other_models(on: Bench) -> Verdict:
-    """Steer with a direction of another model; it must be refused."""
+    """Steer every verb with a direction of another model; it must be refused."""
     change = on.change()
     foreign = dataclasses.replace(change, direction=dataclasses.replace(change.direction, model="0" * 64))
-    try:
-        on.choose([foreign])
-    except ModelError:
-        return Verdict(True, "refused")
-    return Verdict(False, "a direction of another model was used")
+    for name, run in _verbs(on).items():
+        try:
+            run([foreign])
+        except ModelError:
+            continue
+        return Verdict(False, f"a direction of another model was used by {name}")
+    return Verdict(True, "refused")
 
 
 def heads(on: Bench) -> Verdict:
