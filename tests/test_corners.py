@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from vprobe import steering
+from vprobe.backends import _choose
 from vprobe.steering import Given
 from vprobe.types import Operation, Site, Steering
 
@@ -67,3 +69,25 @@ def test_rows_that_run_apart_may_have_no_change_among_them(conflict: str, tmp_pa
     one.engine._memory.most = max(len(row.prompt.ids) for row in one.answers)  # one row at a time
     assert gap([one.engine.choose(one.answers, steering=lists)], [alone]) < 1e-4
     assert list(one.engine.generate(one.asked, max_new_tokens=4, steering=lists)) == wrote
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gpt_neo", "llama"])
+def test_options_of_one_prompt_that_do_not_fit_side_by_side_are_asked_apart(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = case(tiny.build(family, tmp_path))
+    one.engine.unshared_options = "for the test"
+    wanted = one.engine.choose(one.answers)
+    real, shapes = one.engine._model.forward, []
+
+    @functools.wraps(real)
+    def narrow(*given: Any, **named: Any) -> Any:
+        shapes.append(tuple(named["input_ids"].shape))
+        if shapes[-1][0] > 1 or len(named["attention_mask"].shape) == 4:  # neither rows nor branches side by side
+            raise MemoryError
+        return real(*given, **named)
+
+    monkeypatch.setattr(one.engine._model, "forward", narrow)
+    monkeypatch.setattr(_choose, "_HOLDS", {one.engine._model: family == "llama"})
+    assert gap([one.engine.choose(one.answers)], [wanted]) < 1e-4
+    assert one.engine.halved > 0 and max(rows for rows, _ in shapes) > 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -67,18 +68,33 @@ def choose(
         )
     cost = max(len(r.options) for r in rows) * longest * limits.vocab
     step = max(1, _LARGEST // cost) if fits else 1
-    way = _forked if anatomy.forkable else _whole
+    way = _forked if anatomy.forkable else None
     if fits and branches_hold(model, session, rows[:2]):
         way = _branched
     found: dict[int, tuple[float, ...]] = {}
 
     def run(group: Sequence[int]) -> None:
-        found.update(zip(group, way(model, session, [rows[i] for i in group], group), strict=True))
+        some, scores = [rows[i] for i in group], None
+        if way is not None:
+            scores = _tried(partial(way, model, session, some, group), last=len(group) > 1)
+        if scores is None:
+            scores = _whole(model, session, some, group, limits)
+        found.update(zip(group, scores, strict=True))
 
     lengths = [len(row.prompt.ids) for row in rows]
     groups = batching.plan(lengths, limits.tokens, max_rows=step)
     limits.memory.all(groups, lambda group: len(group) * max(lengths[i] for i in group), run)
     return tuple(found[i] for i in range(len(rows)))
+
+
+def _tried(run: Callable[[], list[tuple[float, ...]]], *, last: bool) -> list[tuple[float, ...]] | None:
+    """Return what a run gives; None when memory ran out, unless there is nothing else to try."""
+    try:
+        return run()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if last or not short(error):
+            raise
+    return None
 
 
 def unshared(model: Any, anatomy: Anatomy, vocab: int) -> str:
@@ -219,17 +235,30 @@ def tails(
     return torch.where(real.repeat(copies, 1), picked(logits, targets.repeat(copies, 1)), 0.0).sum(dim=1)
 
 
-def _whole(model: Any, session: Session, rows: Sequence[Answers], owners: Sequence[int]) -> list[tuple[float, ...]]:
+def _whole(
+    model: Any, session: Session, rows: Sequence[Answers], owners: Sequence[int], limits: Limits
+) -> list[tuple[float, ...]]:
     """Run every option as a full row; for models whose cache forgets, such as sliding windows."""
-    out = []
-    for i, row in zip(owners, rows, strict=True):
-        texts = [row.prompt.ids + option for option in row.options]
-        borders, mine = [row.prompt.prompt_length] * len(texts), [i] * len(texts)
-        batch = pad([t[:-1] for t in texts], borders, model.device, left=False, owners=mine)
-        keep = batch.ids.shape[1] - len(row.prompt.ids) + 1
+    return [_options(model, session, row, owner, limits) for row, owner in zip(rows, owners, strict=True)]
+
+
+def _options(model: Any, session: Session, row: Answers, owner: int, limits: Limits) -> tuple[float, ...]:
+    """Run a prompt with each of its options, as many at once as the limits allow."""
+    n = len(row.prompt.ids)
+    found: dict[int, float] = {}
+
+    def run(group: Sequence[int]) -> None:
+        some = [row.options[k] for k in group]
+        borders, mine = [row.prompt.prompt_length] * len(some), [owner] * len(some)
+        batch = pad([(row.prompt.ids + one)[:-1] for one in some], borders, model.device, left=False, owners=mine)
+        keep = batch.ids.shape[1] - n + 1
         given = inputs(model, batch, batch.mask, keep=keep)
-        logits = session.forward(lambda given=given: model(**given), batch.rows).logits[:, -keep:]
-        targets = torch.tensor([list(o) + [0] * (keep - len(o)) for o in row.options], device=model.device)
-        real = torch.tensor([[j < len(o) for j in range(keep)] for o in row.options], device=model.device)
-        out.append(tuple(torch.where(real, picked(logits, targets), 0.0).sum(dim=1).tolist()))
-    return out
+        logits = session.forward(lambda: model(**given), batch.rows).logits[:, -keep:]
+        targets = torch.tensor([list(o) + [0] * (keep - len(o)) for o in some], device=model.device)
+        real = torch.tensor([[j < len(o) for j in range(keep)] for o in some], device=model.device)
+        found.update(zip(group, torch.where(real, picked(logits, targets), 0.0).sum(dim=1).tolist(), strict=True))
+
+    lengths = [n + len(option) for option in row.options]
+    groups = batching.plan(lengths, limits.tokens)
+    limits.memory.all(groups, lambda group: len(group) * max(lengths[k] for k in group), run)
+    return tuple(found[k] for k in range(len(row.options)))
