@@ -1,9 +1,11 @@
-"""Corners of the engine: sweeps where heads and neurons speak, batches in which nothing is changed."""
+"""Corners of the engine: sweeps where heads and neurons speak, batches that nothing changes, several threads."""
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from vprobe import steering
 from vprobe.backends import _choose
+from vprobe.errors import InputError
 from vprobe.steering import Given
 from vprobe.types import Operation, Site, Steering
 
@@ -91,3 +94,36 @@ def test_options_of_one_prompt_that_do_not_fit_side_by_side_are_asked_apart(
     monkeypatch.setattr(_choose, "_HOLDS", {one.engine._model: family == "llama"})
     assert gap([one.engine.choose(one.answers)], [wanted]) < 1e-4
     assert one.engine.halved > 0 and max(rows for rows, _ in shapes) > 1
+
+
+def test_a_model_steered_in_one_thread_is_read_as_it_is_in_another(tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    arms = [[], *([Steering(ADD, one.direction(Site(0)), size, "response")] for size in (6.0, -6.0))]
+    wanted = [one.engine.read(one.said, [Site(2)], ["last_prompt"], steering=arm) for arm in arms]
+    scores = [one.engine.choose(one.answers, steering=arm) for arm in arms]
+    one.engine.choose_arms(one.answers, arms)
+    for block in one.engine._anatomy.blocks:
+        block.register_forward_hook(lambda *_: time.sleep(0.001))  # let the other thread run in between
+
+    def work(k: int) -> float:
+        gaps = []
+        for _ in range(6):
+            x = one.engine.read(one.said, [Site(2)], ["last_prompt"], steering=arms[k])
+            gaps.append(float(np.abs(x - wanted[k]).max()))
+            found = [one.engine.choose(one.answers, steering=arms[k]), *one.engine.choose_arms(one.answers, arms)]
+            gaps.append(gap(found, [scores[k], *scores]))
+        return max(gaps)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert max(pool.map(work, range(3))) < 1e-4
+
+
+def test_arms_that_cannot_be_put_in_place_leave_no_hooks(tmp_path: Path) -> None:
+    one = case(tiny.build("llama", tmp_path))
+    own = Steering(ADD, one.direction(Site(1)), 1.0)
+    other = replace(own, conflict="sum")
+    modules = list(one.engine._model.modules())
+    before = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules]
+    with pytest.raises(InputError, match="side by side"):
+        one.engine.choose_arms(one.answers, [[own], [other, own], [own]])
+    assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules] == before

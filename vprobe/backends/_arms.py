@@ -129,8 +129,9 @@ def _forked(
     cut = _untouched(rows, arms, prompts.ids.shape[1])
     early = None
     if cut:
-        base = anatomy.base
-        early = base(**inputs(base, _columns(prompts, 0, cut), prompts.mask[:, :cut], cached=True))
+        base, part = anatomy.base, _columns(prompts, 0, cut)
+        with Session(anatomy) as plain:
+            early = plain.forward(lambda: base(**inputs(base, part, prompts.mask[:, :cut], cached=True)), part.rows)
     with session:
         cache = None
         if early is not None:

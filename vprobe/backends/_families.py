@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +77,7 @@ class Anatomy:
         forkable: True when the cache keeps every token, so that it can be repeated over options.
         watch: How what flows through a module is caught.
         inner: Where heads and neurons speak.
+        lock: Held while hooks are in place.
     """
 
     base: Any
@@ -88,6 +90,7 @@ class Anatomy:
     forkable: bool
     watch: Watch = hooked
     inner: Inner = field(default_factory=Inner)
+    lock: Any = field(default_factory=threading.RLock, compare=False, repr=False)
 
     def attach(self, place: Site, change: Change) -> Any:
         """Have a change see, and perhaps replace, what flows through a place; `remove()` of the result ends it."""

@@ -41,15 +41,14 @@ class ForkSession(Session):
     _wide: list[Any] = field(default_factory=list)
     _size: int = 0
 
-    def __enter__(self) -> ForkSession:
+    def _begin(self) -> None:
         self.fork, self._size = fork_of(self.arms), len(self.texts)
         each = [tuple(arm) for arm in self.arms for _ in self.texts]
         self.steering = [each[0] + self._marker(), *each[1:]]
         self.texts = tuple(self.texts) * len(self.arms)
         for block in self.anatomy.blocks[self.first_wide :]:
             self._wide.append(block.register_forward_pre_hook(self._widen, with_kwargs=True))
-        super().__enter__()
-        return self
+        super()._begin()
 
     @property
     def first_wide(self) -> int:

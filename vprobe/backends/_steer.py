@@ -143,6 +143,8 @@ class Passing:
 class Session:
     """One or more forwards of a model with hooks in place; use as a context manager.
 
+    Hooks are the model's: while one thread has a session, sessions of the same model in other threads wait.
+
     Args:
         anatomy: The model's parts.
         steering: Changes: one list for all rows, or one list per row of `texts`.
@@ -165,27 +167,38 @@ class Session:
     _changer: Changer | None = None
 
     def __enter__(self) -> Session:
-        rows = changes(self.steering, self.texts)
-        self._changer = Changer(rows, self.texts)
-        wanted = {place_of(s) for s in self.sites if s.point != "resid_mid"}
-        wanted |= {place_of(one.at) for row in rows for one in row}
-        for site in (s for s in self.sites if s.point == "resid_mid"):
-            wanted |= {Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")}
+        self.anatomy.lock.acquire()
         try:
-            for place in sorted(wanted):
-                self._handles.append(self._hook(place))
-            beyond = 1 + max((place.layer for place in wanted), default=0)
-            if self.stop and beyond < len(self.anatomy.blocks):
-                self._handles.append(self.anatomy.attach(Site(beyond, "resid_pre"), _enough))
+            self._begin()
         except BaseException:
-            self._remove()
+            self._end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._remove()
+        self._end()
+
+    def _end(self) -> None:
+        try:
+            self._remove()
+        finally:
+            self.anatomy.lock.release()
+
+    def _begin(self) -> None:
+        """Put the hooks in place."""
+        rows = changes(self.steering, self.texts)
+        self._changer = Changer(rows, self.texts)
+        wanted = {place_of(s) for s in self.sites if s.point != "resid_mid"}
+        wanted |= {place_of(one.at) for row in rows for one in row}
+        for site in (s for s in self.sites if s.point == "resid_mid"):
+            wanted |= {Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")}
+        for place in sorted(wanted):
+            self._handles.append(self._hook(place))
+        beyond = 1 + max((place.layer for place in wanted), default=0)
+        if self.stop and beyond < len(self.anatomy.blocks):
+            self._handles.append(self.anatomy.attach(Site(beyond, "resid_pre"), _enough))
 
     def _remove(self) -> None:
         for handle in self._handles:
