@@ -80,3 +80,68 @@ def test_a_correction_says_what_the_step_changed_and_leaves_other_directions_alo
     assert np.allclose(step @ found, gained)
     across = np.array([[0.1, 0.2, 0.0], [0.0, 0.0, 1.0]])
     assert np.allclose(across @ found, across @ LEAK)
+
+
+def linear(effect: np.ndarray, wish: Wish, most: float = 3.0, price: float = 1.0) -> Search:
+    return Search(VALUES, wish, most, lambda doses: doses @ effect, lambda doses: price * float(doses @ doses))
+
+
+def test_what_is_to_stay_counts_twenty_times_as_much_as_what_is_free() -> None:
+    effect = np.array([[1.0, 0.5, 0.0], [0.0, -1.0, 1.0], [0.0, 0.0, 0.0]])  # what undoes one leak makes another
+    for keep, share in ((("benevolence",), 1 / 1.05), (("security",), 0.05 / 1.05), ((), 0.5)):
+        found = linear(effect, Wish((("power", 0.5),), keep)).run(effect)
+        assert found.reached == pytest.approx([0.5, 0.25 * (1 - share), 0.25 * share], abs=2e-3)
+
+
+def test_the_search_goes_on_until_what_is_to_stay_stays() -> None:
+    effect = np.array([[1.0, 0.5, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+    believed = effect * [[1, 0, 1], [1, 1, 1], [1, 1, 1]]  # the leak is not known
+    found = linear(effect, Wish((("power", 0.5),), ("benevolence",))).run(believed)
+    assert np.abs(found.reached - [0.5, 0.0, 0.0]).max() <= TOLERANCE and found.rounds > 1
+    assert abs(linear(effect, Wish((("power", 0.5),))).run(believed).reached[1]) > 0.2, "a free value is let go"
+
+
+def test_a_correction_is_taken_from_the_best_doses_and_not_from_none() -> None:
+    effect, tried = np.diag([1.0, 0.8, 1.2]), []
+
+    def moved(doses: np.ndarray) -> np.ndarray:
+        tried.append(doses)
+        return doses @ effect
+
+    wish = Wish((("power", 0.6), ("benevolence", -0.4), ("security", 0.9)))
+    found = Search(VALUES, wish, 3.0, moved, lambda doses: 0.0).run(np.diag([1.5, 1.5, 1.5]))
+    assert np.abs(found.reached - [0.6, -0.4, 0.9]).max() <= TOLERANCE
+    # each step by hand: least squares on the effects so far, then Broyden's correction for that step
+    believed, doses, reached = np.diag([1.5, 1.5, 1.5]), np.zeros(3), np.zeros(3)
+    for one in tried[:3]:
+        step = np.linalg.solve(believed.T, np.array([0.6, -0.4, 0.9]) - reached)
+        assert one == pytest.approx(doses + step, abs=1e-6)
+        gained = step @ effect
+        believed = believed + np.outer(step, gained - step @ believed) / (step @ step)
+        doses, reached = one, one @ effect
+
+
+def test_a_budget_is_used_to_within_three_in_a_hundred() -> None:
+    effect = np.eye(3)
+    for budget in (1e-3, 0.01, 0.08):
+        with pytest.raises(RefusedError, match=r"power moves by \+(0\.\d+) within a KL of") as refused:
+            linear(effect, Wish((("power", 0.5),), (), budget), price=0.7).run(effect)
+        reached = float(str(refused.value).split("moves by +")[1].split(" ")[0])
+        assert math.sqrt(0.96 * budget / 0.7) - 5e-4 <= reached <= math.sqrt(budget / 0.7) + 5e-4
+    found = linear(effect, Wish((("power", 0.5),), (), 0.26)).run(effect)
+    assert found.kl == pytest.approx(0.25, abs=1e-3) and found.rounds == 1
+
+
+def test_a_miss_beyond_the_tolerance_is_refused_and_bent_only_where_responses_bend() -> None:
+    effect = np.eye(3)
+    for change in (0.513, -0.513):
+        with pytest.raises(RefusedError, match=r"with a dose of 0\.504, the largest") as refused:
+            linear(effect, Wish((("power", change),)), most=0.504).run(effect)
+        assert "ends of their scale" not in str(refused.value)
+        assert f"ask for at most {math.copysign(0.5, change):+.2f}, or allow larger ones" in str(refused.value)
+    assert abs(linear(effect, Wish((("power", 0.5049),)), most=0.5).run(effect).reached[0] - 0.5) < 1e-6
+    steep = np.array([[1.0, 0.9, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    with pytest.raises(RefusedError, match=r"ends of their scale"):
+        Search(VALUES, Wish((("power", 0.9),)), 3.0, lambda doses: np.tanh(doses @ steep) * 0.3, lambda doses: 0.0).run(
+            steep
+        )
