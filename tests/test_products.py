@@ -84,11 +84,16 @@ def test_only_plain_float32_layers_change(called: list[tuple[int, ...]]) -> None
     assert _products.hasten(model) == 0, "once is enough"
 
 
-def test_where_it_does_not_gain_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+@pytest.mark.parametrize(
+    ("vectors", "maker", "count"),
+    [("AVX512", "AuthenticAMD", 1), ("AVX2", "AuthenticAMD", 0), ("AVX512", "GenuineIntel", 0), ("DEFAULT", "", 0)],
+)
+def test_only_on_cpus_where_it_gains(monkeypatch: pytest.MonkeyPatch, vectors: str, maker: str, count: int) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    monkeypatch.setattr(_products, "_cpu", lambda: f"vendor_id : {maker}")
     layer = nn.Linear(8, 8)
-    assert _products.hasten(layer) == 0
-    assert type(layer) is nn.Linear
+    assert _products.hasten(layer) == count
+    assert (type(layer) is nn.Linear) == (count == 0)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

@@ -1,12 +1,14 @@
-"""Matrix products of a float32 model on a CPU: oneDNN's where the CPU has AVX-512, of which PyTorch's own may use half.
+"""Matrix products of a float32 model on AMD's CPUs with AVX-512: oneDNN's, where PyTorch's own use half of them.
 
-PyTorch hands float32 products to MKL, which runs on some CPUs (AMD's among them) with vectors half as wide as the CPU
-has. oneDNN comes with PyTorch as well, takes the same weights as they lie in memory, and makes code for the CPU it
-finds. Which of the two is taken follows from the CPU and the sizes alone, so the same run gives the same bytes.
+PyTorch hands float32 products to MKL, which runs on AMD's CPUs with vectors half as wide as theirs; on Intel's it uses
+all there is. oneDNN comes with PyTorch as well, takes the same weights as they lie in memory, and makes code for the CPU
+it finds. Which of the two is taken follows from the CPU and the sizes alone, so the same run gives the same bytes.
 """
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,9 +43,16 @@ _KINDS: dict[type, type] = {nn.Linear: Linear, Conv1D: Turned}
 
 
 def available() -> bool:
-    """Tell whether this PyTorch has oneDNN's product and this CPU what makes it the faster one."""
-    capable = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
-    return capable and getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
+    """Tell whether this PyTorch has oneDNN's product and this CPU is one on which it is the faster one."""
+    here = getattr(torch.ops.mkldnn, "_linear_pointwise", None) is not None
+    return here and torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in _cpu()
+
+
+def _cpu() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return platform.processor()
 
 
 def hasten(model: nn.Module) -> int:
