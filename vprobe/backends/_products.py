@@ -1,8 +1,8 @@
 """Matrix products of a float32 model on AMD's CPUs with AVX-512: oneDNN's, where PyTorch's own use half of them.
 
 PyTorch hands float32 products to MKL, which runs on AMD's CPUs with vectors half as wide as theirs; on Intel's it uses
-all there is. oneDNN comes with PyTorch as well, takes the same weights as they lie in memory, and makes code for the CPU
-it finds. Which of the two is taken follows from the CPU and the sizes alone, so the same run gives the same bytes.
+all there is. oneDNN comes with PyTorch too, takes the same weights as they lie in memory, and makes code for the CPU it
+finds. Which of the two is taken follows from the CPU and the sizes alone, so the same run gives the same bytes.
 """
 
 from __future__ import annotations
