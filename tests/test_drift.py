@@ -155,3 +155,30 @@ def test_the_stand_in_offers_it_too() -> None:
     assert isinstance(fake, Backend)
     rows = [Tokens("a", (1, 2, 3), 3)]
     assert fake.drift(rows, steering=[]).tolist() == [[0.0, 2.0, 2.0, 2.0]]
+
+
+def test_a_text_that_is_all_answer_counts_from_its_second_token(one: Case) -> None:
+    row = replace(one.asked[1], prompt_length=0)
+    change = one.steering("resid_post.1", 2.0)
+    found = one.engine.drift([row], steering=[change])
+    np.testing.assert_allclose(found, [wanted(one, replace(row, prompt_length=1), change)], rtol=2e-4, atol=1e-5)
+    assert found[0, 3] == len(row.ids) - 1
+
+
+def test_two_rows_keep_their_own_changes_when_they_run_one_by_one(one: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = one.steering("resid_post.1", 2.0)
+    monkeypatch.setattr(_drift, "_LARGEST", 1)
+    found = one.engine.drift(one.said[:2], steering=[[], [change]])
+    np.testing.assert_allclose(found[1], wanted(one, one.said[1], change), rtol=2e-4, atol=1e-5)
+    assert found[0, 0] == 0
+
+
+def test_short_formats_are_compared_in_float32() -> None:
+    rng = np.random.default_rng(0)
+    row = Tokens("a", (3, 1, 4, 1, 5), 2)
+    base, moved = (torch.from_numpy(rng.normal(0, 4, (5, 40))).to(torch.bfloat16) for _ in range(2))
+    p, q = (torch.log_softmax(x[1:4].double(), dim=-1).numpy() for x in (base, moved))
+    said = (np.arange(3), [4, 1, 5])
+    kl = (np.exp(p) * (p - q)).sum(axis=-1).mean()
+    hand = [kl, -p[said].mean(), -q[said].mean(), 3.0]
+    assert _drift._of_text(base, moved, row) == pytest.approx(hand, rel=1e-5)

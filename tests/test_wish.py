@@ -123,7 +123,7 @@ def test_a_correction_is_taken_from_the_best_doses_and_not_from_none() -> None:
 
 def test_a_budget_is_used_to_within_three_in_a_hundred() -> None:
     effect = np.eye(3)
-    for budget in (1e-3, 0.01, 0.08):
+    for budget in (1e-3, 0.01, 0.08, 0.15):
         with pytest.raises(RefusedError, match=r"power moves by \+(0\.\d+) within a KL of") as refused:
             linear(effect, Wish((("power", 0.5),), (), budget), price=0.7).run(effect)
         reached = float(str(refused.value).split("moves by +")[1].split(" ")[0])
