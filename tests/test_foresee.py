@@ -11,9 +11,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM
 from typer.testing import CliRunner
 from vprobe import activations, backends
 from vprobe.cli import app
+from vprobe.types import Site, Tokens
 
 from tests import fake_backend, tiny
 from tests.test_shared_prefixes import POSITIONS, Case
@@ -104,3 +106,35 @@ def test_an_unknown_engine_is_refused_at_the_command_line() -> None:
     assert done.exit_code != 0
     with pytest.raises(Exception, match="did you mean 'transformer-lens'"):
         backends.load("organism", backend="transformerlens")
+
+
+def test_a_token_passes_through_the_experts_it_is_sent_to(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
+    words = tiny.tokenizer()
+    config = AutoConfig.for_model("mixtral", vocab_size=len(words), num_key_value_heads=4, num_local_experts=8, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    engine = backends.load(str(tmp_path), device="cpu")
+    rows = [Tokens(str(i), tuple(range(5 + i, 45 + i)), 40) for i in range(4)]
+    told = activations.foresee(engine, rows, [Site(1)], ["last_prompt"], trial=False)
+    of_block = sum(weight.numel() for weight in engine._anatomy.blocks[0].parameters())
+    expert = 3 * 64 * 256  # two of eight are used
+    assert engine.size.block_parameters == of_block - 6 * expert
+    assert told.flops == pytest.approx(2 * 160 * 2 * engine.size.block_parameters, rel=0.1)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_memory_counts_a_long_text_whole_and_what_attention_makes_of_it(family: str, tmp_path: Path) -> None:
+    n = 1500
+    engine = backends.load(str(tiny.build(family, tmp_path, context=2048)), device="cpu")
+    rows = [Tokens(str(i), (*range(5, 15), *(5 + (i * k) % 300 for k in range(n - 10))), n) for i in range(1, 4)]
+    short, long = (
+        activations.foresee(
+            engine, [Tokens(r.prompt_id, r.ids[:k], k) for r in rows], [Site(2)], ["last_prompt"], trial=False
+        )
+        for k in (100, n)
+    )
+    tokens = n * 4 * (3 * 48 + 8 * tiny.D_MODEL)  # float32: inside the MLP, and copies of the stream
+    pairs = n * n * 4 * (4 + 4) if engine._model.config._attn_implementation == "eager" else 0  # four heads
+    assert long.memory - engine.size.weight_bytes >= tokens + pairs
+    assert long.memory > 5 * short.memory

@@ -14,6 +14,8 @@ from vprobe.types import Site, Tokens
 
 _TRIAL = 8
 """Texts read to measure the speed."""
+_GATHERED = 8
+"""Keys and values gathered for one forward: at most this many times the tokens of its budget."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,7 @@ def foresee(
         seconds = _trial(backend, [encoded[i] for i in dict.fromkeys(few)], sites, positions) * computed
     held = max(_held(backend, [ids[i] for i in batch]) for batch in planned)
     pooled = max(map(len, planned)) * len(sites) * len(positions) * backend.info.d_model * 4
-    widest = max((max(len(ids[i]) for i in batch) * len(batch) for batch in planned), default=0)
-    at_once = widest if backend.unshared else min(widest, size.forward_tokens)
-    memory = size.weight_bytes + held * deep * size.cache_bytes + at_once * size.token_bytes + 2 * pooled
+    memory = size.weight_bytes + held * deep * size.cache_bytes + _forward(backend, ids, planned) + 2 * pooled
     return Foreseen(
         texts=len(ids),
         tokens=every,
@@ -90,6 +90,17 @@ def foresee(
         seconds=seconds,
         batches=len(planned),
     )
+
+
+def _forward(backend: Backend, ids: Sequence[Sequence[int]], planned: Sequence[Sequence[int]]) -> float:
+    """Return the bytes of the largest forward: tokens, what attention makes of them, what is gathered."""
+    size, longest = backend.size, max(map(len, ids))
+    widest = max(max(len(ids[i]) for i in batch) * len(batch) for batch in planned)
+    if backend.unshared:
+        return float(widest * (size.token_bytes + longest * size.pair_bytes))
+    at_once = max(min(widest, size.forward_tokens), longest)  # a run of tokens is never divided
+    gathered = min(widest, max(_GATHERED * size.forward_tokens, longest))
+    return float(at_once * (size.token_bytes + longest * size.pair_bytes) + 2 * gathered * size.cache_bytes)
 
 
 def _attended(planned: Sequence[Sequence[Sequence[int]]]) -> float:

@@ -18,16 +18,30 @@ def size_of(model: Any, blocks: Sequence[Any], forward_tokens: int) -> ModelSize
     """
     text = model.config.get_text_config(decoder=True)
     kept = [_kept(layer) for layer in layers_of(text)]
-    each = sum(weight.numel() for block in blocks for weight in block.parameters()) / len(blocks)
-    item = model.dtype.itemsize
+    each = sum(_passed(block, text) for block in blocks) / len(blocks)
+    item, heads = model.dtype.itemsize, max(int(getattr(layer, "num_attention_heads", 1)) for layer in layers_of(text))
+    eager, capped = (
+        getattr(text, "_attn_implementation", "") == "eager",
+        bool(getattr(text, "attn_logit_softcapping", 0)),
+    )
     return ModelSize(
         block_parameters=each,
         weight_bytes=sum(weight.numel() * weight.element_size() for weight in model.parameters()),
         cache_bytes=2 * sum(kept) * item // len(kept),
         token_bytes=int(each / text.hidden_size + 8 * text.hidden_size) * item,
         forward_tokens=forward_tokens,
-        heads=max(int(getattr(layer, "num_attention_heads", 1)) for layer in layers_of(text)),
+        heads=heads,
+        # scores, weights and a softmax in float32, two more where scores are capped; or a mask alone
+        pair_bytes=heads * ((4 if capped else 2) * item + 4) if eager else 1 + item,
     )
+
+
+def _passed(block: Any, text: Any) -> float:
+    """Return the parameters of a block that one token passes through; it is sent to a few of all experts."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    every = next((n for name in names if isinstance(n := getattr(text, name, None), int) and n), 1)
+    few = int(getattr(text, "num_experts_per_tok", None) or every)
+    return sum(w.numel() * (few / every if ".experts." in name else 1.0) for name, w in block.named_parameters())
 
 
 def layers_of(text: Any) -> list[Any]:

@@ -109,12 +109,13 @@ class ModelSize:
     """How large a model is where it runs, as far as a plan needs it.
 
     Args:
-        block_parameters: Parameters of one block, on average.
+        block_parameters: Parameters of one block that a token passes through, on average; of experts a few.
         weight_bytes: All weights.
         cache_bytes: Keys and values of one token in one block.
         token_bytes: About what one token takes while a forward runs.
         forward_tokens: Most tokens of one forward where texts share what they begin with.
         heads: Attention heads of a block; 0 is not known.
+        pair_bytes: About what attention takes, while a block runs, per token and column it may look at.
     """
 
     block_parameters: float
@@ -123,6 +124,7 @@ class ModelSize:
     token_bytes: int
     forward_tokens: int
     heads: int = 0
+    pair_bytes: int = 0
 
 
 @dataclass(frozen=True)
