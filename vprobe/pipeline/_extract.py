@@ -94,17 +94,22 @@ def _record(job: _Job, tell: Tell, *, seal: bool) -> None:
     )  # fmt: skip
 
 
+def norm_sample(texts: Sequence[Tokens]) -> list[Tokens]:
+    """Return the texts that residual norms are measured on, spread evenly from the first to the last."""
+    spread = np.linspace(0, len(texts) - 1, min(len(texts), NORM_SAMPLE)).round().astype(int)
+    return [texts[i] for i in spread]
+
+
 def _extracted(job: _Job, tell: Tell) -> Stage:
     """Record what is not recorded yet, and finish the stage."""
     config, backend, folder = job.config, job.backend, Path(job.config.out)
     fresh = not store.has(folder, "activations") or not store.has(folder, "items")
     with store.timed(folder, "extract", device=backend.device):
         _record(job, tell, seal=True)
-        spread = np.linspace(0, len(job.tokens) - 1, min(len(job.tokens), NORM_SAMPLE)).round().astype(int)
         untrained = beside.record(
             folder, config, backend, job.found, job.kept, job.tokens, job.sites, tell=tell, rank=job.rank
         )
-        norms = backend.residual_norms([job.tokens[i] for i in spread], job.sites)
+        norms = backend.residual_norms(norm_sample(job.tokens), job.sites)
         rows = [SiteNorm(str(site), float(norm)) for site, norm in zip(job.sites, norms, strict=True)]
         store.save_rows(folder, "norms", rows, SiteNorm)
         if fresh:

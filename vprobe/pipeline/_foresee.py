@@ -12,7 +12,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._beside import LAYER_0
 from vprobe.pipeline._common import Stage, load_backend, load_benchmarks, placement
-from vprobe.pipeline._extract import NORM_SAMPLE
+from vprobe.pipeline._extract import norm_sample
 from vprobe.types import Count, Site, Tokens
 
 OWN = "items whose response is the model's own: their length is not known before it runs"
@@ -89,8 +89,7 @@ def _whole(config: RunConfig, backend: Backend, kept: list[Tokens], sites: tuple
     """Add to a reading the same of an untrained model, what enters block 0, and the texts that give residual norms."""
     untrained = config.untrained and placement(config).plain
     readings = 1 + untrained
-    few = kept[:: max(1, len(kept) // NORM_SAMPLE)][:NORM_SAMPLE]
-    flops = cost.flops * (readings + sum(len(one.ids) for one in few) / cost.computed)
+    flops = cost.flops * (readings + sum(len(one.ids) for one in norm_sample(kept)) / cost.computed)
     stored = cost.stored * readings
     if LAYER_0 not in sites and LAYER_0.point in backend.points:
         first = activations.foresee(
