@@ -109,12 +109,12 @@ def test_every_value_and_side_has_its_own_largest_dose_and_none_is_counted_at_ze
         row(value=value, strength=s, coefficient=10 * s, kl=kl, **fine)
         for value, s, kl in (
             ("power", 0.0, 9.0), ("security", -0.4, 0.4), ("power", 0.2, 0.1), ("security", -0.1, 0.1),
-            ("power", 0.1, 0.1), ("security", 0.3, 5.0), ("power", 0.4, 5.0),
+            ("power", 0.1, 0.1), ("security", 0.3, 5.0), ("power", 0.4, 5.0), ("power", 0.5, 7.0),
         )
     ]  # fmt: skip
     found = {(one.value, one.sign): one for one in damage.within_budget(rows)}
     assert set(found) == {("power", 1), ("security", 1), ("security", -1)}
-    assert (found["power", 1].strength, found["power", 1].tried, found["power", 1].broken) == (0.2, 3, "KL 5")
+    assert (found["power", 1].strength, found["power", 1].tried, found["power", 1].broken) == (0.2, 4, "KL 5")
     assert (found["security", -1].strength, found["security", -1].coefficient) == (-0.4, -4.0)
     assert math.isnan(found["security", 1].strength) and math.isnan(found["security", 1].without_ability)
 
