@@ -209,6 +209,15 @@ def test_what_a_forward_may_hold_is_learned_once_and_kept() -> None:
     assert _memory.short(_memory.TooLarge("one text"))
 
 
+def test_a_text_that_an_inner_run_found_too_large_is_told_once() -> None:
+    def run(group: Sequence[int]) -> None:
+        raise _memory.TooLarge("text seven does not fit")
+
+    with pytest.raises(_memory.TooLarge, match=r"^text seven does not fit") as caught:
+        _memory.Memory().all([[7]], len, run)
+    assert caught.value.__cause__ is None
+
+
 def test_trees_of_options_are_counted_by_the_largest() -> None:
     made = [replace_options(o) for o in (((1, 2, 3), (4, 5, 6)), ((1,),), ((1, 2),))]
     assert _branches.sizes(made) == 4
