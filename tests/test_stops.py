@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
 from vprobe.lexicon import Elicited
 from vprobe.pipeline import _harness
-from vprobe.types import Direction, Generation, Response, Site, Steering, Tokens
+from vprobe.types import Direction, Generation, Piece, Response, Site, Steering, Tokens
 
 from tests import tiny
 
@@ -37,7 +38,14 @@ def spaced() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=engine, bos_token="<s>", unk_token="<unk>")
 
 
-WORDS = {"bytes": tiny.tokenizer(), "spaced": spaced()}
+def tidied() -> PreTrainedTokenizerFast:
+    """A tokenizer that takes away spaces before full stops and the like, as old ones do."""
+    words = tiny.tokenizer(texts=["a . b , User n't : the . you 're"])
+    words.clean_up_tokenization_spaces = True
+    return words
+
+
+WORDS = {"bytes": tiny.tokenizer(), "spaced": spaced(), "tidied": tidied()}
 
 
 def naive(decode: Any, ids: Sequence[int], strings: Sequence[str]) -> tuple[int, str] | None:
@@ -95,7 +103,7 @@ def test_a_text_followed_by_its_end_stops_where_the_whole_text_would(kind: str) 
     for _ in range(150):
         size = int(rng.integers(1, 120))
         some = [int(i) for i in rng.integers(0, len(words), size)]
-        chosen = words("the \u4f60\u00e9\U0001f600 User:\n\n a. b\U0001f600\n", add_special_tokens=False).input_ids
+        chosen = words("the \u4f60\u00e9\U0001f600 User:\n\n a . b\U0001f600\n", add_special_tokens=False).input_ids
         ids = [one for i in some for one in ([i] if rng.random() < 0.6 else [int(rng.choice(chosen))])]
         ids[size // 3 : size // 3] = chosen
         text = stops.of(words, (), ()).decode(ids)
@@ -132,6 +140,15 @@ def test_characters_that_are_not_whole_yet_are_no_text() -> None:
     assert len(ids) == 6 and words.decode(ids[:3]).endswith(HALF)
     assert followed(stops.of(words, (), [HALF]), ids) is None
     assert followed(stops.of(words, (), ["\U0001f600"]), ids) == (5, "a")
+
+
+def test_a_text_in_single_bytes_is_never_divided_inside_a_character() -> None:
+    """Bytes decoded from inside a character on are no text at all to the decoder of such tokenizers, to the last."""
+    words = WORDS["spaced"]
+    for before in range(4):
+        text = "a" * before + "\u00e9\U0001f600" * 30
+        ids = [words.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in (text + "\n").encode()]
+        assert followed(stops.of(words, (), ["\n"]), ids) == (len(ids), text)
 
 
 def test_stop_strings_that_are_empty_or_no_list_are_refused_and_special_tokens_end_a_text_as_tokens() -> None:
@@ -254,15 +271,22 @@ def config(folder: Path, out: Path, **more: Any) -> RunConfig:
     return RunConfig(model=str(folder), out=str(out), device="cpu", **more)
 
 
+def joint(pieces: Sequence[Piece]) -> str:
+    """Return the two characters where a token ends that says more than the first of them, and another begins."""
+    said = [piece.text for piece in pieces]
+    found = [a[-1] + b[0] for a, b in pairwise(said) if len(a) > 1 and b]
+    return [one for one in found if HALF not in one][-1]
+
+
 def test_side_by_side_answers_end_there_token_by_token_and_while_they_are_streamed(
     folder: Path, engine: Any, tmp_path: Path
 ) -> None:
     torch.save(torch.tensor(push(engine)[0].direction.vector.tolist()), tmp_path / "vec_layer_1_tiny.pt")
     given = config(folder, tmp_path, steer_vector=str(tmp_path / "vec_layer_1_tiny.pt"))
-    asked: dict[str, Any] = {"value": "power", "strength": 0.5, "prompts_of": ["go?"], "max_new_tokens": 20,
+    asked: dict[str, Any] = {"value": "power", "strength": 0.5, "prompts_of": ["go?"], "max_new_tokens": 40,
                              "backend": engine}  # fmt: skip
     (free,) = pipeline.steer_text(None, given, **asked)
-    strings = (free.base[5:7], free.steered[6:8])
+    strings = tuple(map(joint, (free.base_pieces, free.steered_pieces)))
     told: list[tuple[str, str]] = []
     (one,) = pipeline.steer_text(
         None, given.changed({"stop": strings}), said=lambda _, name, text: told.append((name, text)), **asked
@@ -273,7 +297,11 @@ def test_side_by_side_answers_end_there_token_by_token_and_while_they_are_stream
         assert text == stops.before(whole, strings) and "".join(piece.text for piece in pieces) == text
         mine = [part.rstrip(HALF) for kind, part in told if kind == name]
         assert mine[-1] == text.rstrip(HALF) and all(text.startswith(part) for part in mine)
-    assert api.Model(engine).generate("go?", max_new_tokens=20, stop=strings) == one.base.strip()
+    assert api.Model(engine).generate("go?", max_new_tokens=40, stop=strings) == one.base.strip()
+    told.clear()
+    almost = given.changed({"stop": (free.base[-1] + "never",)})
+    pipeline.steer_text(None, almost, said=lambda _, name, text: told.append((name, text)), **asked)
+    assert [text for name, text in told if name == "base"][-1] == free.base
 
 
 def test_a_run_says_where_its_texts_end_and_nothing_where_they_end_by_themselves(
