@@ -66,6 +66,16 @@ def test_arms_that_act_on_different_tokens_are_forked_before_the_first_of_them(o
         assert gap(one.engine.choose_arms(rows, arms), alone(one, rows, arms)) < 1e-4, some
 
 
+@pytest.mark.parametrize("rule", ["all", "prompt", "response", "after_prompt", "last_prompt", "from:4"])
+def test_no_rule_is_asked_arm_by_arm_where_the_model_can_be_forked(
+    one: Case, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one.engine, "_forks", {})
+    arms = [(steered(one, "resid_post.0", c, rule),) for c in (3.0, -3.0)]
+    assert gap(one.engine.choose_arms(one.answers, arms), alone(one, one.answers, arms)) < 1e-4
+    assert one.engine._forks == {Site(0): True}
+
+
 def test_a_batch_forks_at_the_first_place_any_arm_steers() -> None:
     def arm(*sites: str) -> list[Steering]:
         add, unit = Operation("add", lambda x, v, c: x + c * v), np.eye(4, dtype=np.float32)[0]
@@ -165,7 +175,7 @@ def test_forwards_keep_to_tokens_rows_and_columns_and_run_parents_first(
     monkeypatch.setattr(batching, "MAX_ROWS", 9)
     segments = batching.tree(texts(seed), least=4)
     extra = [int(k) for k in np.random.default_rng(seed + 50).integers(0, 6, len(segments))]
-    budget, room = 60 + 20 * seed, 80
+    budget, room = 60 + 20 * seed, 44 + seed
     groups = _layout.forwards(segments, range(len(segments)), budget, room=room, extra=extra)
     assert sorted(i for group in groups for i in group) == list(range(len(segments)))
     done: set[int] = {-1}

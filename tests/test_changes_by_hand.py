@@ -208,7 +208,13 @@ def test_only_plain_functions_of_vprobe_travel() -> None:
     inner.__module__ = "vprobe.steering.add"
     near = lambda x: x  # noqa: E731
     near.__module__ = near.__qualname__ = "vprobe.steering.add"
-    for wrong in (inner, Gate, len, test_only_plain_functions_of_vprobe_travel):
+    size = 3.0
+
+    def closing(x: Any) -> Any:
+        return size * x
+
+    closing.__module__, closing.__qualname__ = "vprobe.steering.add", "closing"
+    for wrong in (inner, near, closing, Gate, len, test_only_plain_functions_of_vprobe_travel):
         with pytest.raises(ModelError, match="code of your own"):
             _carried.plain(wrong, "it")
 
