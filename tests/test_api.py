@@ -9,7 +9,7 @@ import pytest
 import vprobe
 from vprobe import api, benchmarks, directions, pipeline, store
 from vprobe.config import RunConfig
-from vprobe.errors import InputError, StoreError
+from vprobe.errors import InputError, ModelError, StoreError, unknown
 from vprobe.types import Agreement
 
 from tests import tiny
@@ -96,3 +96,50 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_attribute_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError):
         _ = vprobe.load_modle
+
+
+def test_help_and_tab_completion_name_the_notebook_api() -> None:
+    assert {"load_model", "open_run"} <= set(dir(vprobe))
+
+
+def test_a_notebook_may_load_fewer_bits_and_says_which_words_there_are(model: Path) -> None:
+    with pytest.raises(InputError, match="one of int8, nf4, llm-int8"):
+        vprobe.load_model(model, quantize="int7")
+    with pytest.raises(InputError, match="one of local, ndif"):
+        vprobe.load_model(model, remote="there")
+
+
+def test_models_and_runs_say_what_they_are(model: Path, run: Path) -> None:
+    opened, talker = vprobe.open_run(run), vprobe.load_model(model)
+    assert "directions" in opened.tables() and "directions" in repr(opened)
+    assert "float32" in repr(talker) and "active" not in repr(talker)
+    with talker.steered(opened.direction("power", method="covariance"), strength=1.0):
+        assert "1 changes active" in repr(talker)
+
+
+def test_a_table_that_no_command_makes_is_answered_with_those_there_are(run: Path) -> None:
+    with pytest.raises(StoreError, match=r"one of .*directions"):
+        vprobe.open_run(run).table("nope")
+
+
+def test_a_file_in_the_place_of_a_run_is_called_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("")
+    with pytest.raises(StoreError, match="a file, not a folder"):
+        vprobe.open_run(tmp_path / "x.csv")
+
+
+def test_the_nearest_name_is_spelled_as_it_is_accepted() -> None:
+    with pytest.raises(InputError, match="did you mean 'W2'"):
+        raise unknown("world", "W12", ("W1x", "W2"))
+
+
+def test_a_direction_of_the_model_in_another_format_is_refused_with_what_to_do(model: Path, run: Path) -> None:
+    direction = vprobe.open_run(run).direction("power", method="covariance")
+    talker = vprobe.load_model(model, dtype="bfloat16")
+    with pytest.raises(ModelError, match="as it was recorded"), talker.steered(direction, strength=1.0):
+        talker.generate("hello", max_new_tokens=2)
+
+
+def test_a_count_below_zero_is_told_what_counts_are() -> None:
+    with pytest.raises(InputError, match="a whole number from 0"):
+        RunConfig().changed({"limit": -3})

@@ -1,4 +1,12 @@
-"""vprobe finds where a language model represents human values, and tests whether that agrees with what it does."""
+"""vprobe finds where a language model represents human values, and tests whether that agrees with what it does.
+
+    run = vprobe.open_run("runs/mine")         # what `vprobe extract`, `rate`, `probe` and the others left
+    model = vprobe.load_model("./my-model")    # a model to read, ask and steer
+    with model.steered(run.direction("benevolence"), strength=0.2):
+        print(model.generate("A friend asks for help."))
+
+`help(vprobe.load_model)`, `help(model)` and `help(run)` say the rest.
+"""
 
 from __future__ import annotations
 
@@ -19,3 +27,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(importlib.import_module("vprobe.api"), name)
     raise AttributeError(f"module 'vprobe' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name the notebook API too, which is not loaded before its first use."""
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ import numpy as np
 
 from vprobe import backends, batching, exports, pipeline, prompts, steering, store
 from vprobe.errors import InputError
-from vprobe.types import Activations, Direction, Gate, ModelInfo, Operation, RunInfo, Scores, Site, Steering
+from vprobe.types import Activations, Direction, Gate, ModelInfo, Operation, Placement, RunInfo, Scores, Site, Steering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,13 @@ def load_model(
     revision: str = "",
     dtype: str = "auto",
     device: str = "auto",
+    device_map: str = "",
+    tp_plan: str = "",
+    quantize: str = "",
+    remote: str = "",
     trust_remote_code: bool = False,
 ) -> Model:
-    """Load a model to read, ask and steer.
+    """Load a model to read, ask and steer. Directions of a run belong to the weights and number format it recorded.
 
     Args:
         model: Local folder, hub id, or "organism" for the model that ships with vprobe.
@@ -36,14 +40,19 @@ def load_model(
         revision: Hub commit, branch or tag.
         dtype: "auto", "float32", "bfloat16" or "float16".
         device: "auto", "cpu", "cuda", ...
+        device_map: Blocks over several devices, see `types.Placement`, as the three that follow.
+        tp_plan: "auto" divides every block over all ranks.
+        quantize: Weights in fewer bits: "int8", "nf4" or "llm-int8".
+        remote: Of the nnsight engine: "ndif" or "local".
         trust_remote_code: Run code that comes with the model.
 
     Raises:
+        InputError: An unknown word, or two that exclude each other.
         ModelError: The model is missing, is not a decoder-only language model, or fails validation.
     """
     engine = backends.load(
         pipeline.model_path(str(model)), backend=backend, revision=revision, dtype=dtype, device=device,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code, placement=Placement(device_map, tp_plan, quantize, remote),
     )  # fmt: skip
     return Model(engine)
 
@@ -78,6 +87,12 @@ class Model:
     def __init__(self, backend: backends.Backend) -> None:
         self.backend = backend
         self._active: tuple[Steering, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say which model this is, in which numbers, and whether it is steered now."""
+        one = self.info
+        steered = f", {len(self._active)} changes active" if self._active else ""
+        return f"<Model {one.name}: {one.n_layers} layers of width {one.d_model}, {one.dtype}{steered}>"
 
     @property
     def info(self) -> ModelInfo:
@@ -201,6 +216,15 @@ class Run:
         self.folder = folder
         self.info: RunInfo = store.load_info(folder)
 
+    def __repr__(self) -> str:
+        """Say which folder this is, of which model, and which tables it has."""
+        name = self.info.model.name if self.info.model else "no model"
+        return f"<Run {self.folder} of {name}; tables: {', '.join(self.tables()) or 'none'}>"
+
+    def tables(self) -> tuple[str, ...]:
+        """Name the tables this run has; `vprobe tables` says what their columns mean."""
+        return tuple(sorted(one.stem for one in self.folder.glob("*.parquet")))
+
     def direction(self, value: str, site: Site | str = "", *, method: str = "mean-difference") -> Direction:
         """Return a fitted direction.
 
@@ -219,6 +243,10 @@ class Run:
 
         Args:
             position: One of the recorded positions.
+
+        Raises:
+            InputError: A position that was not recorded.
+            StoreError: Recording was not finished, or a file is damaged.
         """
         return store.load_activations(self.folder, position)
 
@@ -243,10 +271,13 @@ class Run:
         )  # fmt: skip
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table: items, loadings, responses, scores, agreement, profile, steering, picks, norms or map.
+        """Return a table such as items, responses, scores or agreement; `vprobe tables` says what columns mean.
 
         Args:
-            name: Name of the table.
+            name: One of `tables()`.
+
+        Raises:
+            StoreError: This run has no such table, or it is damaged.
         """
         return store.table(self.folder, name)
 

@@ -171,7 +171,7 @@ def _checked(key: str, value: Any) -> Any:
     if not isinstance(value, type(default)):
         raise wrong
     if isinstance(value, int) and not 0 <= value < 2**32:
-        raise wrong
+        raise InputError(f"{value}", where=wrong.where, expected="a whole number from 0", do=help_of(key))
     return _plain_name(key, value) if isinstance(value, str) else value
 
 

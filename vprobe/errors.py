@@ -53,8 +53,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         name: What the user wrote.
         known: The accepted names.
     """
-    match = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
-    return match[0] if match else ""
+    spelled = {k.lower(): k for k in known}
+    match = difflib.get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.5)
+    return spelled[match[0]] if match else ""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> InputError:

@@ -65,7 +65,10 @@ def check_steering(
         width = widths[site.point]
         if len(direction.vector) != width:
             raise ModelError(
-                f"a direction of width {len(direction.vector)}", where=f"steering {site}", expected=str(width)
+                f"a direction of width {len(direction.vector)}",
+                where=f"steering {site}",
+                expected=f"{width}, the width of {info.name}",
+                do="name the model that the direction was fitted in",
             )
         given = (*one.operation.arrays, *(one.gate.arrays if one.gate else ()))
         wrong = next((a.shape for a in given if a.shape[1] not in (1, width)), None)
@@ -76,7 +79,7 @@ def check_steering(
                 f"a direction of another model ({direction.model[:12]})",
                 where=f"steering {direction.value} at {site}",
                 expected=f"{info.name} ({info.fingerprint[:12]})",
-                do="fit directions in this model",
+                do="load the model as it was recorded (revision, dtype, quantize), or fit directions in this one",
             )
 
 

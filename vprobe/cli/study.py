@@ -181,3 +181,4 @@ def demo(
         show.claims(out)
         for one in pipeline.climb([out]):
             show.ladder(one)
+        show.note(f"open {out / 'report.html'}: the same in figures, beside what was planted")

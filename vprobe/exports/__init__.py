@@ -107,7 +107,7 @@ def _check(one: Direction, model: ModelInfo, path: Path) -> None:
             f"a direction of another model ({one.model[:12]})",
             where=str(path),
             expected=f"{model.name} ({model.fingerprint[:12]})",
-            do="fit directions in this model",
+            do="load the model as it was recorded (revision, dtype, quantize), or fit directions in this one",
         )
     wide = one.site.point not in ("mlp_neurons", "head_out") and len(one.vector) != model.d_model
     if wide or one.site.layer >= model.n_layers:

@@ -48,7 +48,10 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the manifest as read from disk; only the kind and format when no stage has finished yet."""
     if not folder.is_dir():
         raise StoreError(
-            "no such folder", where=str(folder), expected="a run folder", do="make one with vprobe extract"
+            "a file, not a folder" if folder.exists() else "no such folder",
+            where=str(folder),
+            expected="a run folder",
+            do="make one with vprobe extract",
         )
     path = folder / "run.json"
     if not path.exists():

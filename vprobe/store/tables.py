@@ -158,9 +158,10 @@ def _open(folder: Path, name: str) -> pa.Table:
     if not has_table(folder, name):
         made_by = MADE_BY.get(name)
         raise StoreError(
-            f"this run has no table {name!r} yet",
+            f"this run has no table {name!r} yet" if made_by else f"no table {name!r}",
             where=str(folder),
-            do=f"run vprobe {made_by} first" if made_by else "",
+            expected="" if made_by else "one of " + ", ".join(sorted(p.stem for p in folder.glob("*.parquet"))),
+            do=f"run vprobe {made_by} first" if made_by else "vprobe tables says what each one holds",
         )
     return read_table(folder / f"{name}.parquet")
 
