@@ -161,3 +161,10 @@ def test_rows_hold_what_was_wanted_tuned_and_reached(bench: Any) -> None:
     facts = dict(_solve._facts(wish, [power, kind, safe]))
     assert facts["misses on untouched items"] == "power +0.010 (-0.190 to +0.210)"
     assert facts["items"] == "480 to choose doses, 200 untouched"
+
+
+def test_intervals_are_drawn_from_the_seed_of_the_run(bench: Any) -> None:
+    made, _ = bench
+    arm = [np.array([0.3, 0.0, -0.2])]
+    lows = [replace(made, config=replace(made.config, seed=seed)).moved(arm).low for seed in (1, 1, 2)]
+    assert (lows[0] == lows[1]).all() and (lows[0] != lows[2]).any()
