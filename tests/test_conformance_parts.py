@@ -217,3 +217,12 @@ def test_only_a_models_own_error_is_a_refusal() -> None:
 
     (row,) = found(Broken(), DEFECTS["any model"])
     assert row.passed is False and "KeyError" in row.found
+
+
+def test_the_first_token_alone_does_not_show_that_the_answer_is_steered() -> None:
+    class First(Toy):
+        def generate(self, rows: Any, *, steering: Steered = (), **given: Any) -> Any:
+            plain = super().generate(rows, **given)
+            return tuple(replace(one, ids=(one.ids[0] + 1, *one.ids[1:])) for one in plain) if steering else plain
+
+    assert passed(First(), DEFECTS["decoding unsteered"]) == [False]
