@@ -143,3 +143,9 @@ def test_a_direction_of_the_model_in_another_format_is_refused_with_what_to_do(m
 def test_a_count_below_zero_is_told_what_counts_are() -> None:
     with pytest.raises(InputError, match="a whole number from 0"):
         RunConfig().changed({"limit": -3})
+
+
+def test_ratings_of_a_model_that_ignores_the_options_are_said_to_say_little(model: Path, tmp_path: Path) -> None:
+    config = RunConfig(model=str(model), benchmark=("everyday",), limit=1, out=str(tmp_path / "r"), greedy=False)
+    facts = dict(pipeline.rate(config).facts)
+    assert facts["mean option mass"] < 0.01 and "vprobe steer said" in facts["ratings say little"]

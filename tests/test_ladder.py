@@ -67,7 +67,7 @@ def test_all_evidence_reaches_the_top_and_no_evidence_the_ground() -> None:
         (0, {"read": row(p=math.nan, p_family=math.nan)}, "nan"),
         (1, {"untrained": math.nan}, "no untrained model"),
         (1, {"untrained": 0.45}, "an untrained model gives 0.45"),
-        (1, {"claims": ()}, "was not decided"),
+        (1, {"claims": ()}, "was not decided (vprobe claims RUN)"),
         (1, {"claims": (made("beyond text", False),)}, "beyond text refused"),
         (2, {"selectivity": math.nan}, "no control task"),
         (2, {"selectivity": -0.1}, "a control task does as well"),

@@ -20,6 +20,8 @@ SEEN_UNIT = ", on samples the direction was fitted or chosen on (unsafe)"
 """Added to the unit of numbers that rest on such scores, so that no table holds them unmarked."""
 PROFILE_UNIT = "rating points per standard deviation of the key within queries"
 REVERSED = "_reversed"
+LITTLE_MASS = 0.5
+"""Below this mean probability of the answer options a reader is warned about the ratings."""
 
 
 @dataclass(frozen=True)

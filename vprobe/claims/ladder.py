@@ -88,7 +88,7 @@ def _claim(one: Evidence, name: str) -> str:
     """Return why a claim does not stand; empty when it does."""
     mine = [row for row in one.claims if row.claim == name and row.value in (one.value, "all")]
     if not mine:
-        return f"the claim '{name}' was not decided"
+        return f"the claim '{name}' was not decided (vprobe claims RUN)"
     return "" if mine[-1].made else mine[-1].reason
 
 

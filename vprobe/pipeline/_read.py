@@ -19,6 +19,10 @@ from vprobe.ranks import ALONE, Rank
 from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow
 
 UNPARSED = "prompts whose greedy answer held no label; their log-prob ratings stand"
+OWN_WORDS = (
+    "the options get hardly any of the model's probability; --generation and vprobe steer said take its own words"
+)
+"""What `rate` says of a model that does not consider the options it is given."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ def _rate_facts(
         ("prompts", len(said)),
         ("items", len({a.item_id for a in said})),
         ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked}.values()))),
-        ("mean option mass", sum(mass) / len(mass) if mass else math.nan),
+        ("mean option mass", mean_mass := sum(mass) / len(mass) if mass else math.nan),
+        *([("ratings say little", OWN_WORDS)] if mean_mass < scores.LITTLE_MASS else []),
         ("order effect (reversed less forward), points", behavior.order_effect),
         ("probabilities against words: r over items", behavior.greedy_r),
         ("probabilities against words: mean difference, points", behavior.greedy_mad),

@@ -11,6 +11,7 @@ from vprobe.report.grids import Grid, headline, span
 from vprobe.report.parts import NO, OPEN, WORDS, YES, Finding
 from vprobe.report.tables import Tables, above, beyond
 from vprobe.report.wording import SPACE, chance, equals, interval, listing, many, number, share
+from vprobe.scores import LITTLE_MASS
 from vprobe.types import Agreement, DoseRow
 
 FACTS = (
@@ -21,8 +22,6 @@ DOSES = (
     "", ">strength", ">effect", ">95 % interval", ">shuffled labels", ">random directions", ">mean shift",
     ">option mass", ">items", ">unscored",
 )  # fmt: skip
-LITTLE_MASS = 0.5
-"""Below this mean probability of the answer options a reader is warned about the ratings."""
 SHOWN = 4
 """Most rows of figures under one finding; the tables hold all."""
 
