@@ -70,9 +70,11 @@ def linear(bench: Bench) -> list[Shown]:
         ids = [batching.distinct([t.ids for t in every[:n]], [range(n)]) for n in sizes]
     per = [1e6 * t / n for t, n in zip(times[1:], ids, strict=True)]
     slopes = [per[1] / per[0], per[2] / per[0]]
+    each = [t / n * sizes[0] / times[1] for t, n in zip(times[2:], sizes[1:], strict=True)]
     text = (
         f"{' / '.join(f'{t:.1f}' for t in times[1:])} s for {' / '.join(map(str, sizes))} items, per distinct token "
-        f"{slopes[0]:.3f} and {slopes[1]:.3f} of the first; peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
+        f"{slopes[0]:.3f} and {slopes[1]:.3f} of the first (per item {each[0]:.3f} and {each[1]:.3f}, whose parts share "
+        f"differently); peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
     )
     flat = peaks[3] <= 1.1 * peaks[1]
     return [(text, flat and all(abs(slope - 1) <= 0.1 for slope in slopes))]
