@@ -53,7 +53,10 @@ def test_answers_begun_in_the_prompt_are_steered_from_where_they_begin(one: Case
         assert gap(wanted[:1], wanted[1:]) > 1e-3, "nothing was steered"
 
 
-def test_arms_that_act_on_different_tokens_are_forked_before_the_first_of_them(one: Case) -> None:
+def test_arms_that_act_on_different_tokens_are_forked_before_the_first_of_them(
+    one: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one.engine, "_forks", {})
     rows = [
         replace(row, prompt=replace(row.prompt, spans=(*row.prompt.spans, Span("options", 2 + k, 5 + k))))
         for k, row in enumerate(one.answers)
@@ -64,6 +67,20 @@ def test_arms_that_act_on_different_tokens_are_forked_before_the_first_of_them(o
     for some in (changes[:2], changes[2:4], changes[4:6], changes[6:], changes):
         arms = [(change,) for change in some]
         assert gap(one.engine.choose_arms(rows, arms), alone(one, rows, arms)) < 1e-4, some
+    assert set(one.engine._forks.values()) == {True}, "nothing was asked arm by arm"
+
+
+def test_arms_worked_out_at_the_end_of_a_prompt_are_forked_too_and_rows_keep_their_own(
+    one: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one.engine, "_forks", {})
+    twice = Operation("twice", lambda x, v, c: x * (1 + c))
+    arms = [(replace(steered(one, "resid_post.0", c, "all"), operation=twice, each="prompt"),) for c in (1.0, -0.5)]
+    assert gap(one.engine.choose_arms(one.answers, arms), alone(one, one.answers, arms)) < 1e-4
+    assert one.engine._forks == {Site(0): True}
+    mixed = [list(arms[0]), [], [steered(one, "resid_post.1", 4.0, "all", 2)]]
+    own = [one.engine.choose([row], steering=mine)[0] for row, mine in zip(one.answers, mixed, strict=True)]
+    assert gap([one.engine.choose(one.answers, steering=mixed)], [own]) < 1e-4
 
 
 @pytest.mark.parametrize("rule", ["all", "prompt", "response", "after_prompt", "last_prompt", "from:4"])

@@ -137,6 +137,7 @@ def test_a_dose_is_read_off_on_logarithms_of_both_with_its_sign() -> None:
         assert damage.read_off(doses, kls, 0.1) == pytest.approx(sign * 1.0)
         assert math.isnan(damage.read_off(doses, kls, 1.7)) and math.isnan(damage.read_off(doses, kls, 0.09))
     assert damage.read_off([1.0, 2.0, 4.0], [0.0, 0.4, 1.6], 0.9) == pytest.approx(3.0)
+    assert math.isnan(damage.read_off([1.0, 2.0, 4.0], [0.0, 0.4, 1.6], 0.2))
     assert math.isnan(damage.read_off([1.0, 2.0, 4.0], [math.inf, 0.4, math.nan], 0.9))
 
 
