@@ -73,7 +73,7 @@ def linear(bench: Bench) -> list[Shown]:
     each = [t / n * sizes[0] / times[1] for t, n in zip(times[2:], sizes[1:], strict=True)]
     text = (
         f"{' / '.join(f'{t:.1f}' for t in times[1:])} s for {' / '.join(map(str, sizes))} items, per distinct token "
-        f"{slopes[0]:.3f} and {slopes[1]:.3f} of the first (per item {each[0]:.3f} and {each[1]:.3f}, whose parts share "
+        f"{slopes[0]:.3f} and {slopes[1]:.3f} of the first (per item {each[0]:.3f} and {each[1]:.3f}: parts share "
         f"differently); peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
     )
     flat = peaks[3] <= 1.1 * peaks[1]
