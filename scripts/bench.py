@@ -29,6 +29,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import torch
 from vprobe import backends, prompts
+from vprobe.backends import _products
 
 from engine_other import generation, help_time, killed, linear
 from engine_rating import rating
@@ -109,6 +110,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.preset != "gpu":
         torch.set_num_threads(1)
+    if given.peak_of == "bare":
+        _products.hasten = lambda model: 0
     with tempfile.TemporaryDirectory() as room:
         bench = prepared(given, given.model or Path(room) / "model")
         if given.peak_of:

@@ -53,7 +53,10 @@ def record(bench: Bench, batches: Sequence[Sequence[Tokens]]) -> None:
 
 
 def recording(bench: Bench) -> list[Shown]:
-    """Read whole rows, nothing shared, against the bare forward of the same rows."""
+    """Read whole rows, nothing shared, against the bare forward of the same rows.
+
+    Times are those of the same products on both sides, memory that of the bare forward with PyTorch's own.
+    """
     batches = same_batches(bench)
     kept, bench.engine.unshared = bench.engine.unshared, "the same batches as the bare forward"
     try:

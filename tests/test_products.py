@@ -1,7 +1,11 @@
 """Products by oneDNN: the same numbers, the same weights, and only where they gain."""
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,3 +136,32 @@ def test_a_model_turned_to_another_format_later_runs_as_pytorch_runs_it(called: 
         with torch.inference_mode():
             assert torch.equal(fast.bfloat16()(x), layer.bfloat16()(x))
     assert called == []
+
+
+GROWTH = """
+import torch
+from pathlib import Path
+from vprobe.backends import _products
+
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+torch.set_num_threads(1)
+_products.available = lambda: True
+layer = torch.nn.Linear(512, 1376)
+assert _products.hasten(layer) == 1
+x = torch.randn(800, 512)
+with torch.inference_mode():
+    layer(x)
+    before = held()
+    for length in range(300, 500):
+        layer(x[:length])
+print((held() - before) // 2**20)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is looked up as Linux tells it")
+def test_memory_does_not_grow_with_the_lengths_that_come() -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.endswith("CACHE_CAPACITY")}
+    said = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True, env=kept)
+    assert int(said.stdout) < 150, "MiB over 200 lengths"

@@ -7,6 +7,7 @@ finds. Which of the two is taken follows from the CPU and the sizes alone, so th
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from transformers.pytorch_utils import Conv1D
 
 _LEAST = 2**23
 """Multiplications of the smallest product that gains: shorter ones do not make up for setting oneDNN up."""
+_REMEMBERED = (("ONEDNN_PRIMITIVE_CACHE_CAPACITY", 6), ("LRU_CACHE_CAPACITY", 1))
+"""How many shapes oneDNN, and what PyTorch puts around it, remember: one block's. By themselves they remember 1,024,
+which cost up to megabytes each; one made anew costs .2 ms. Read at the first product."""
 
 
 class Linear(nn.Linear):
@@ -68,6 +72,8 @@ def hasten(model: nn.Module) -> int:
     """
     if not available():
         return 0
+    for name, count in _REMEMBERED:
+        os.environ.setdefault(name, str(count))
     found = [module for module in model.modules() if type(module) in _KINDS and _plain(module)]
     for module in found:
         module.__class__ = _KINDS[type(module)]
