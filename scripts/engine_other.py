@@ -43,11 +43,18 @@ def generation(bench: Bench) -> list[Shown]:
 
 
 def linear(bench: Bench) -> list[Shown]:
-    """Record a quarter of the items, all of them, and all of them in four wordings, into run folders."""
+    """Record the items of every fourth query, of all, and of all in four wordings, into run folders.
+
+    Every fourth, so that a quarter holds texts as all do: how long they are and what they share sets what a token costs.
+    """
     with tempfile.TemporaryDirectory() as room:
-        folder = build("small", Path(room) / "m", [item.text for item in bench.found.items])
-        engine = backends.load(str(folder), device=bench.engine.device)
+        engine = bench.engine
+        if bench.quick:
+            folder = build("small", Path(room) / "m", [item.text for item in bench.found.items])
+            engine = backends.load(str(folder), device=bench.engine.device)
         made = prompts.render(bench.found, template="response")
+        query = {group: i for i, group in enumerate(dict.fromkeys(prompt.group for prompt in made))}
+        made = sorted(made, key=lambda prompt: query[prompt.group] % 4)
         words = [prompts.encode(engine.tokenizer, prompt) for prompt in made]
         mark = words[0].ids[0]
         every = [
@@ -59,13 +66,11 @@ def linear(bench: Bench) -> list[Shown]:
         sizes, times, peaks = (quarter, 4 * quarter, 16 * quarter), [], []
         sites = [Site(i) for i in range(engine.info.n_layers)]
 
-        def run(n: int) -> None:
-            activations.record(
-                engine, asked[:n], every[:n], sites=sites, positions=POSITIONS, folder=Path(room) / f"run{n}"
-            )
+        def run(n: int, name: str) -> None:
+            activations.record(engine, asked[:n], every[:n], sites=sites, positions=POSITIONS, folder=Path(room) / name)
 
-        for n in (5, *sizes):
-            times.append(seconds(bench.gpu, lambda n=n: run(n)))
+        for n, name in ((quarter, "warm"), *((n, f"run{n}") for n in sizes)):  # memory is first had while warming up
+            times.append(seconds(bench.gpu, lambda n=n, name=name: run(n, name)))
             peaks.append(peak() / 2**20)
         ids = [batching.distinct([t.ids for t in every[:n]], [range(n)]) for n in sizes]
     per = [1e6 * t / n for t, n in zip(times[1:], ids, strict=True)]

@@ -215,4 +215,12 @@ def pooled(layers: Sequence[torch.Tensor], rows: Sequence[Tokens]) -> list[np.nd
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Return the most memory in bytes that this process has held.
+
+    On Linux not as getrusage tells it: there a process starts with what the one that started it held.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
