@@ -45,7 +45,7 @@ def generation(bench: Bench) -> list[Shown]:
 def linear(bench: Bench) -> list[Shown]:
     """Record the items of every fourth query, of all, and of all in four wordings, into run folders.
 
-    Every fourth, so that a quarter holds texts as all do: how long they are and what they share sets what a token costs.
+    Every fourth, so that a quarter holds texts as all do: their length and what they share set what a token costs.
     """
     with tempfile.TemporaryDirectory() as room:
         engine = bench.engine
