@@ -74,15 +74,15 @@ def linear(bench: Bench) -> list[Shown]:
             peaks.append(peak() / 2**20)
         ids = [batching.distinct([t.ids for t in every[:n]], [range(n)]) for n in sizes]
     per = [1e6 * t / n for t, n in zip(times[1:], ids, strict=True)]
-    slopes = [per[1] / per[0], per[2] / per[0]]
-    each = [t / n * sizes[0] / times[1] for t, n in zip(times[2:], sizes[1:], strict=True)]
+    steps = [(times[k + 1] - times[k]) / (sizes[k] - sizes[k - 1]) for k in (1, 2)]
     text = (
-        f"{' / '.join(f'{t:.1f}' for t in times[1:])} s for {' / '.join(map(str, sizes))} items, per distinct token "
-        f"{slopes[0]:.3f} and {slopes[1]:.3f} of the first (per item {each[0]:.3f} and {each[1]:.3f}: parts share "
-        f"differently); peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
+        f"{' / '.join(f'{t:.1f}' for t in times[1:])} s for {' / '.join(map(str, sizes))} items: "
+        f"{1e3 * steps[0]:.1f} ms an item from the first to the second, {steps[1] / steps[0]:.3f} of that to the third; per "
+        f"distinct token {per[1] / per[0]:.3f} and {per[2] / per[0]:.3f} of the first, for more texts pad less; "
+        f"peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
     )
-    flat = peaks[3] <= 1.1 * peaks[1]
-    return [(text, flat and all(abs(slope - 1) <= 0.1 for slope in slopes))]
+    flat, dearer = peaks[3] <= 1.1 * peaks[1], max(per[1:]) > 1.1 * per[0]
+    return [(text, flat and not dearer and abs(steps[1] / steps[0] - 1) <= 0.1)]
 
 
 def _rest(prompt: Prompt) -> tuple[Any, ...]:
