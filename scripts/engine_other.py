@@ -77,8 +77,8 @@ def linear(bench: Bench) -> list[Shown]:
     steps = [(times[k + 1] - times[k]) / (sizes[k] - sizes[k - 1]) for k in (1, 2)]
     text = (
         f"{' / '.join(f'{t:.1f}' for t in times[1:])} s for {' / '.join(map(str, sizes))} items: "
-        f"{1e3 * steps[0]:.1f} ms an item from the first to the second, {steps[1] / steps[0]:.3f} of that to the third; per "
-        f"distinct token {per[1] / per[0]:.3f} and {per[2] / per[0]:.3f} of the first, for more texts pad less; "
+        f"{1e3 * steps[0]:.1f} ms an item from first to second, {steps[1] / steps[0]:.3f} of that to the third; "
+        f"per distinct token {per[1] / per[0]:.3f} and {per[2] / per[0]:.3f} of the first, for more texts pad less; "
         f"peak memory {' / '.join(f'{p:.0f}' for p in peaks[1:])} MiB"
     )
     flat, dearer = peaks[3] <= 1.1 * peaks[1], max(per[1:]) > 1.1 * per[0]
