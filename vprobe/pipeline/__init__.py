@@ -37,6 +37,7 @@ from vprobe.pipeline._positions import positions
 from vprobe.pipeline._read import rate
 from vprobe.pipeline._recorded import as_recorded, otherwise
 from vprobe.pipeline._reliability import Reliability, reliability, write_labels
+from vprobe.pipeline._resumed import resumed
 from vprobe.pipeline._said import steer_said
 from vprobe.pipeline._schema import Column, about, export, schema
 from vprobe.pipeline._scorers import Judged, completions_of, judged
@@ -145,11 +146,12 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     asked = rate(config, backend=backend, tell=tell)
     found = probe(folder, config, tell=tell)
     agreed = agree(folder, config, tell=tell)
-    steered = steer_sweep(folder, config, backend=backend, tell=tell)
-    induced = (
-        personas(folder, config, backend=backend, tell=tell),
-        _ablated(folder, config.changed(ABLATED), backend, tell),
-    ) if config.personas else ()  # fmt: skip
+    with resumed(folder, "run", backend) as kept:
+        steered = steer_sweep(folder, config, backend=kept, tell=tell)
+        induced = (
+            personas(folder, config, backend=kept, tell=tell),
+            _ablated(folder, config.changed(ABLATED), kept, tell),
+        ) if config.personas else ()  # fmt: skip
     stands = claims(folder, config, tell=tell)
     truth(folder, config)
     page = write_report(folder)

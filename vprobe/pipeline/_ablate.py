@@ -17,6 +17,7 @@ from vprobe.errors import RefusedError
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import spread_of
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Fit, Tried, from_file, site_of, tried
@@ -73,7 +74,7 @@ def ablate(
     found = load_benchmarks(config)
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
-    with store.timed(folder, "ablate", device=backend.device):
+    with at_work(folder, "ablate", backend) as backend:
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions, tuple(ways.real.values()))
         x = there.read(backend, ways.sites, config)

@@ -22,6 +22,7 @@ from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._nulls import Trial, prepare
 from vprobe.pipeline._prompted import ARM, answered, asked_by, asks_of, told_vector
 from vprobe.pipeline._read import Asked
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import study
 from vprobe.pipeline._untried import read_at, untried
@@ -55,7 +56,7 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     changes: list[ChangeRow] = []
     carried: list[AuditRow] = []
     counts: list[Count] = []
-    with store.timed(folder, "audit", device=backend.device):
+    with at_work(folder, "audit", backend) as backend:
         for value in values:
             trial = prepare(folder, plain, known, value, backend, found)
             few = untried(folder, first, known, found, trial.on, backend, queries=QUERIES)

@@ -230,7 +230,7 @@ def info(
     return RunInfo(
         config=(*stored, *more),
         vprobe=metadata.version("vprobe"),
-        commit=_commit(Path(__file__).resolve().parents[2]),
+        commit=commit(),
         versions=tuple((name, metadata.version(name)) for name in PACKAGES),
         model=model,
         seed=config.seed,
@@ -245,8 +245,9 @@ def _shown(model: str) -> str:
     return path.name if path.exists() else model
 
 
-def _commit(root: Path) -> str:
+def commit() -> str:
     """Git commit of the checkout vprobe runs from, with "+dirty" when it has changes; empty for a wheel."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:

@@ -20,6 +20,7 @@ from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Tried, fit_vectors
@@ -57,7 +58,7 @@ def steer_damage(folder: Path, config: RunConfig, *, backend: Backend | None = N
     told = about(config, values[0], store.load_info(folder).model)
     stage = "imported_damage" if config.steer_vector else "damage"
     backend = backend or load_backend(config, of=folder)
-    with store.timed(folder, stage, device=backend.device):
+    with at_work(folder, stage, backend) as backend:
         what = material(backend, config)
         on = _held_out(known)
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), on)

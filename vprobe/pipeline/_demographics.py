@@ -18,6 +18,7 @@ from vprobe.errors import unknown
 from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, chosen_values, info, join, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._read import ask, fitting
+from vprobe.pipeline._resumed import at_work
 from vprobe.scoring import value_portrait
 from vprobe.types import Benchmark, Prompt, Response
 
@@ -62,7 +63,7 @@ def demographics(
     more = (("axes", sorted({one.axis for one in chosen})),)
     made = info("demographics", config, backend.info, found, asked.counts, more)
     held = finished(folder, "demographics", made, ("demographics_answers",), but=("values", "seed"))
-    with store.timed(folder, "demographics", device=backend.device):
+    with at_work(folder, "demographics", backend) as backend:
         if held:
             said = store.load_rows(folder, "demographics_answers", Response)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vprobe.config import RunConfig
 from vprobe.errors import InputError
 from vprobe.pipeline._common import info
 from vprobe.pipeline._harness import Asker, adapter, library
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._spoken import changes_of
 from vprobe.types import EvalRow, Steering
 
@@ -75,9 +77,11 @@ def steer_eval(
     evaluator = library("lm_eval.evaluator")
     backend, changes, wanted = changes_of(folder, config, value=value, strength=strength, backend=backend)
     manager = _manager(tasks)
-    found = [_run(evaluator, Asker(backend, arm), tasks, manager, config.seed) for arm in ((), changes)]
-    rows = _rows(found[0], found[1], changes, wanted)
-    if folder is not None:
+    with at_work(folder, "eval", backend) if folder is not None else nullcontext(backend) as asked:
+        found = [_run(evaluator, Asker(asked, arm), tasks, manager, config.seed) for arm in ((), changes)]
+        rows = _rows(found[0], found[1], changes, wanted)
+        if folder is None:
+            return rows
         more = [("tasks", list(tasks.names)), ("limit", tasks.limit), ("fewshot", tasks.fewshot), ("chat", tasks.chat)]
         store.save_rows(folder, "eval", rows, EvalRow)
         store.save_info(folder, info("eval", config, backend.info, more=[*more, ("value", value)]), "eval")

@@ -20,6 +20,7 @@ from vprobe.pipeline._common import Stage, Tell, info, load_backend, quiet
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._push import Push, pushes_of
 from vprobe.pipeline._read import ask, fitting
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._scales import LIKELIEST, SPOKEN
 from vprobe.scoring import svo as rule
 from vprobe.types import Count, InduceRow, Prompt, Response, Steering
@@ -96,7 +97,7 @@ def induce(
     everyone = [one for way in ways for one in states[way]]
     wanted = ask(found, config.versions)
     rows, answers, counts = [], [], []
-    with store.timed(folder, "induce", device=backend.device):
+    with at_work(folder, "induce", backend) as backend:
         for done, state in enumerate(everyone):
             had = _asked(backend, config, state, wanted)
             rows += _rows(had.state, had.said)

@@ -17,6 +17,7 @@ from vprobe.pipeline._ablate import CONDITIONS, Ways, out, wanted_of, ways_of
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import spread_of
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import tried
 from vprobe.pipeline._under import Under, under
@@ -83,7 +84,7 @@ def interchange(
     found = load_benchmarks(config)
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
-    with store.timed(folder, "interchange", device=backend.device):
+    with at_work(folder, "interchange", backend) as backend:
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions, tuple(ways.real.values()))
         pairs = Pairs(there, there.read(backend, ways.sites, config), ways.sites)

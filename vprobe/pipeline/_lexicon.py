@@ -13,6 +13,7 @@ from vprobe.errors import InputError
 from vprobe.lexicon import Elicited, Lexicon, SemanticFit
 from vprobe.pipeline._again import finished
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, model_path, quiet
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._scorers import vectors
 from vprobe.types import Count
 
@@ -61,7 +62,7 @@ def elicit(
     asked = [(one, question) for one in who for question in lexicon.questions()]
     rows: list[Elicited] = []
     silent = 0
-    with store.timed(folder, "elicit", device=backend.device):
+    with at_work(folder, "elicit", backend) as backend:
         for one in who:
             texts = _said(backend, one, config)
             silent += sum(not text for text in texts)

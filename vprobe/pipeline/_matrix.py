@@ -19,6 +19,7 @@ from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed, direction
 from vprobe.pipeline._push import Push, pushes_of, spread_of
 from vprobe.pipeline._replaced import IMPORTED, named_by, replaced, without_file
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Tried, fit_vectors, rated, tried
@@ -78,7 +79,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     specific: list[SpecificityRow] = []
     spread = spread_of(found, values)
     stage = "imported_matrix" if name else "matrix"
-    with store.timed(folder, stage, device=backend.device):
+    with at_work(folder, stage, backend) as backend:
         ways, left_out = _ways(folder, config, known, values, name, items, backend)
         for method, pushes in ways.items():
             moved = _moved(config, pushes, items, backend, partial(tell, f"steer with {method}"))

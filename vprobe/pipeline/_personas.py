@@ -13,6 +13,7 @@ from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchm
 from vprobe.pipeline._conditions import STEERED, conditions_of, over_conditions
 from vprobe.pipeline._detail import TABLE
 from vprobe.pipeline._lookup import as_probed, save_agreement
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
 from vprobe.pipeline._told import Told, fitted, partial_slopes, told_rows, under
 from vprobe.types import Agreement, ConditionRow
@@ -40,7 +41,7 @@ def personas(folder: Path, config: RunConfig, *, backend: Backend | None = None,
     backend = backend or load_backend(config, of=folder)
     vectors = fitted(folder, config, known.keyed.values)
     chosen = speakers(config)
-    with store.timed(folder, "personas", device=backend.device):
+    with at_work(folder, "personas", backend) as backend:
         asked = under(backend, chosen, found, config)
         rows = told_rows(backend, asked, chosen, vectors, found, config, tell)
         store.drop(folder, ("claims",))

@@ -18,6 +18,7 @@ from vprobe.pipeline._ablate import wanted_of
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import pushes_of, spread_of
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, Vectors, fit_vectors, rated, tried
 from vprobe.types import PositionRow, Steering
@@ -50,7 +51,7 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
     places = tuple(place for place in PLACES if place != OPTIONS or _listed(items))
-    with store.timed(folder, "positions", device=backend.device):
+    with at_work(folder, "positions", backend) as backend:
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
         pushes = pushes_of(folder, config, backend, vectors, samples=items.train)
         ends = {value: [*push.change(-dose), *push.change(dose)] for value, push in pushes.items()}

@@ -14,6 +14,7 @@ from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, partly, quiet, shared
+from vprobe.pipeline._resumed import resumed
 from vprobe.pipeline._scales import Generated, generated, scales
 from vprobe.ranks import ALONE, Rank
 from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow
@@ -102,7 +103,10 @@ def _rated(
 ) -> Stage:
     """Score the answers and write everything that belongs to the stage."""
     folder = Path(config.out)
-    more = generated(found, backend, config, tell=tell) if config.generation else Generated((), (), ())
+    more = Generated((), (), ())
+    if config.generation:
+        with resumed(folder, "generation", backend) as asks:
+            more = generated(found, asks, config, tell=tell)
     counts = (*asked.counts, *(_unparsed(said) if config.greedy else ()), *more.counts)
     if not store.has(folder, "items"):
         store.save_items(folder, join(found))

@@ -25,6 +25,7 @@ from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._manner import check_nulls
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._trial import Fit, Tried, site_of
@@ -80,7 +81,7 @@ def steer_said(folder: Path, config: RunConfig, *, backend: Backend | None = Non
     backend = backend or load_backend(config, of=folder)
     on, queries = _tried(config, known, found, backend)
     rows: list[SaidRow] = []
-    with store.timed(folder, "said", device=backend.device):
+    with at_work(folder, "said", backend) as backend:
         for value in values:
             rows += _rows(folder, config, known, value, on, queries, backend, partial(tell, f"steer said {value}"))
         store.save_rows(folder, "said", rows, SaidRow)

@@ -17,6 +17,7 @@ from vprobe.pipeline._likely import likely_rows
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._personas import settle, speakers
 from vprobe.pipeline._read import Asked, fitting
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
 from vprobe.pipeline._told import Arm, Told, arm_rows, fitted, told_rows, under, wanted_of
 from vprobe.types import Agreement, Benchmark, ConditionRow, Count, Direction, Steering
@@ -73,7 +74,7 @@ def shift(
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")
     old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
     _apart(told, arms_of(vectors, doses, config) if doses else (), old)
-    with store.timed(folder, "shift", device=backend.device):
+    with at_work(folder, "shift", backend) as backend:
         rows, counts = _rows(backend, told, doses, vectors, found, config, instrument, said, tell)
         again = {(row.condition, row.instrument) for row in rows}
         rows = [*(row for row in old if (row.condition, row.instrument) not in again), *rows]

@@ -22,6 +22,7 @@ from vprobe.pipeline._import import about
 from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._push import Push, spread_of
 from vprobe.pipeline._replaced import named_by, replaced
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import Tried, rated, tried
 from vprobe.pipeline._wish import TOLERANCE, Point, Search, Wish
@@ -112,7 +113,7 @@ def steer_solve(
     items = tried(config, known, found, backend, unrecorded=True)
     tune, test = _halves(items)
     stage, table = ("imported_solve", "imported_solved") if name else ("solve", "solved")
-    with store.timed(folder, stage, device=backend.device):
+    with at_work(folder, stage, backend) as backend:
         method = config.steer_method.replace("-", "_")
         pushes = _both_ways(replaced(folder, config, known, values, name, method, items, backend))
         texts, left = texts_of(backend, config)

@@ -19,6 +19,7 @@ from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._nulls import Trial, prepare, summarise
 from vprobe.pipeline._prompted import Prompted, over_values, prompted
 from vprobe.pipeline._read import Asked
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._untried import untried
 from vprobe.types import Agreement, Benchmark, ChangeRow, DoseRow, NullRow, PromptRow
@@ -52,7 +53,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
     stage, table = ("imported", "imported") if config.steer_vector else ("steer", "steering")
     backend = backend or load_backend(config, of=folder)
     draws = config.claim_draws * len(values)  # several values are one family, see `claims`
-    with store.timed(folder, stage, device=backend.device):
+    with at_work(folder, stage, backend) as backend:
         rows, asked, counts = [], [], []
         for value in values:
             trial = prepare(folder, config, known, value, backend, found)

@@ -19,6 +19,7 @@ from vprobe.pipeline._lookup import as_probed
 from vprobe.pipeline._manner import check_nulls
 from vprobe.pipeline._push import push_of
 from vprobe.pipeline._read import Asked, ask, fitting
+from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._steer import steered_values
 from vprobe.pipeline._study import Study, study
 from vprobe.pipeline._transfer_measures import Change, estimate, measured, size
@@ -93,7 +94,7 @@ def steer_transfer(
         )  # fmt: skip
     backend = backend or load_backend(config, of=folder)
     rows: list[TransferRow] = []
-    with store.timed(folder, "transfer", device=backend.device):
+    with at_work(folder, "transfer", backend) as backend:
         asked = [_instrument(name, config, backend) for name in names]
         some = [_arms(folder, config, known, value, backend) for value in values]
         for number, one in enumerate(asked):

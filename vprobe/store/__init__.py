@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vprobe.store._ranks import closing
+from vprobe.store.calls import CallLog
 from vprobe.store.layout import RecordingPlan, Sample
 from vprobe.store.manifest import check_run, differing, forget, load_info, save_info, stages
 from vprobe.store.partial import ResponseLog, save_responses
@@ -26,6 +27,7 @@ from vprobe.store.writer import SYNC_SECONDS, ActivationWriter
 __all__ = [
     "SYNC_SECONDS",
     "ActivationWriter",
+    "CallLog",
     "Recording",
     "RecordingPlan",
     "ResponseLog",

@@ -24,7 +24,7 @@ PATIENCE = 60.0
 _TEXTS = ("prompt", "stop")
 _MARKS = (
     "activations",
-    "responses.partial*.jsonl",
+    "*.partial*.jsonl",
     "timing.json",
     "items.parquet",
     "responses.parquet",

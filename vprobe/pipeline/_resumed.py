@@ -1,0 +1,139 @@
+"""Stages that ask a model much, and go on where they stopped: what it answered is looked up, not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from vprobe import store
+from vprobe.backends import Backend
+from vprobe.pipeline._asked import Questions, packed, unpacked
+from vprobe.pipeline._common import PACKAGES, commit
+from vprobe.types import Answers, Generation, Site, Steered, Steering, Tokens
+
+
+@contextmanager
+def at_work(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
+    """Time a stage, keep other processes off it, and keep what the model answers until it is done.
+
+    A stage that was stopped asks again what it asked before, and gets the answers that were kept: the same numbers to
+    the last bit, so that its tables have the bytes of one that was never stopped.
+
+    Args:
+        folder: The run folder, made when missing.
+        stage: Name of the stage.
+        backend: The model; one that is resumed already, see `resumed`, keeps its own answers.
+
+    Yields:
+        The model to ask.
+
+    Raises:
+        StoreError: The folder cannot be written, is no run folder, or another process makes the same stage.
+    """
+    with store.timed(folder, stage, device=backend.device), resumed(folder, stage, backend) as asked:
+        yield asked
+
+
+@contextmanager
+def resumed(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
+    """Keep what a model answers within a block, on disk, until the block ends well.
+
+    Args:
+        folder: The run folder.
+        stage: Names the file.
+        backend: The model; one that is resumed already is handed on as it is.
+    """
+    if isinstance(backend, Resumed):
+        yield cast(Backend, backend)
+        return
+    with store.CallLog(folder, stage, _head(backend)) as log:
+        yield cast(Backend, Resumed(backend, log))
+
+
+def _head(backend: Backend) -> dict[str, str]:
+    """Return what an answer depends on beside the question; at other versions all is asked anew."""
+    versions = {name: metadata.version(name) for name in ("vprobe", *PACKAGES[:4])}
+    info = backend.info
+    return versions | {
+        "commit": commit(),
+        "model": info.fingerprint,
+        "dtype": info.dtype,
+        "engine": type(backend).__qualname__,
+        "device": backend.device.partition(":")[0],
+    }
+
+
+class Resumed:
+    """A model whose answers are kept in a log; asked the same again, it answers from there.
+
+    What a question holds that has no name, such as a gate of one's own, makes it one that is asked every time.
+
+    Args:
+        backend: The model.
+        log: Where its answers are kept.
+    """
+
+    def __init__(self, backend: Backend, log: store.CallLog) -> None:
+        self._backend, self._log = backend, log
+        self._question = Questions()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the model itself has of that name: what it is, and verbs that are not kept."""
+        return getattr(self._backend, name)
+
+    def read(
+        self, rows: Sequence[Tokens], sites: Sequence[Site], positions: Sequence[str], *, steering: Steered = ()
+    ) -> np.ndarray:
+        """Return activations, see `Backend.read`."""
+        asked = ("read", rows, sites, positions, steering)
+        return self._once(asked, lambda: self._backend.read(rows, sites, positions, steering=steering))
+
+    def choose(self, rows: Sequence[Answers], *, steering: Steered = ()) -> tuple[tuple[float, ...], ...]:
+        """Return log-probabilities of whole options, see `Backend.choose`."""
+        return self._once(("choose", rows, steering), lambda: self._backend.choose(rows, steering=steering))
+
+    def choose_arms(
+        self, rows: Sequence[Answers], arms: Sequence[Sequence[Steering]]
+    ) -> tuple[tuple[tuple[float, ...], ...], ...]:
+        """Return log-probabilities of whole options per arm, see `Backend.choose_arms`."""
+        return self._once(("choose_arms", rows, arms), lambda: self._backend.choose_arms(rows, arms))
+
+    def generate(
+        self,
+        rows: Sequence[Tokens],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        steering: Steered = (),
+        stop: Sequence[str] = (),
+        tell: Callable[[Sequence[Sequence[int]]], None] | None = None,
+    ) -> tuple[Generation, ...]:
+        """Continue texts, see `Backend.generate`; what is watched as it is written is written every time."""
+
+        def write() -> tuple[Generation, ...]:
+            return self._backend.generate(
+                rows, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, steering=steering, stop=stop,
+                tell=tell,
+            )  # fmt: skip
+
+        asked = ("generate", rows, max_new_tokens, temperature, seed, steering, stop)
+        return write() if tell is not None else self._once(asked, write)
+
+    def drift(self, rows: Sequence[Tokens], *, steering: Steered) -> np.ndarray:
+        """Return what steering does to other texts, see `Backend.drift`."""
+        return self._once(("drift", rows, steering), lambda: self._backend.drift(rows, steering=steering))
+
+    def _once(self, asked: tuple[Any, ...], ask: Callable[[], Any]) -> Any:
+        key = self._question.key(asked)
+        if key and (kept := self._log.get(key)) is not None:
+            return unpacked(kept)
+        answer = ask()
+        if key:
+            self._log.put(key, packed(answer))
+        return answer
