@@ -100,6 +100,23 @@ def test_a_stage_that_dies_asks_only_the_rest_and_ends_with_the_bytes_of_one_tha
     assert tree(run) == tree(whole)
 
 
+def test_answers_of_another_engine_or_placement_are_not_taken(backend: Backend, tmp_path: Path) -> None:
+    def asked(**how: str) -> int:
+        one = counted(backend)
+        with pytest.raises(Killed), resumed(tmp_path, "some", one, replace(config(tmp_path), **how)) as kept:
+            kept.drift([text()], steering=())
+            raise Killed
+        return one.asked
+
+    assert [asked(), asked(), asked(backend="nnsight"), asked(backend="nnsight"), asked(device_map="auto")] == [
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
 def test_stages_of_one_run_keep_their_answers_until_the_run_is_done(
     probed: Path, backend: Backend, tmp_path: Path
 ) -> None:
@@ -107,7 +124,7 @@ def test_stages_of_one_run_keep_their_answers_until_the_run_is_done(
     shutil.copytree(probed, run)
 
     def made(one: Any) -> int:
-        with resumed(run, "run", one) as kept:
+        with resumed(run, "run", one, config(run)) as kept:
             pipeline.positions(run, config(run), backend=kept)
             pipeline.steer_matrix(run, config(run), backend=kept)
         return one.asked
@@ -148,7 +165,7 @@ def test_what_is_told_apart_by_its_place_in_memory_alone_is_asked_every_time(bac
     gated = replace(plain, gate=Gate("mine", lambda x: x[..., :1] > 0))
     assert Questions().key(("drift", (), (plain,))) and not Questions().key(("drift", (), (gated,)))
     one = counted(backend)
-    with at_work(tmp_path / "run", "some", one) as asked:
+    with at_work(tmp_path / "run", "some", one, config(tmp_path / "run")) as asked:
         for change, times in ((plain, 1), (gated, 3)):
             for _ in range(2):
                 asked.drift([text()], steering=(change,))
@@ -280,5 +297,5 @@ def test_a_resumed_model_is_a_backend_like_any_other(backend: Backend, tmp_path:
     one: Any = Resumed(backend, log)
     assert isinstance(one, Backend)
     assert {f.name for f in dataclasses.fields(one.info)} and one.halved == backend.halved
-    with at_work(tmp_path / "run", "other", one) as inner:
+    with at_work(tmp_path / "run", "other", one, config(tmp_path / "run")) as inner:
         assert inner is one

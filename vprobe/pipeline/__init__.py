@@ -146,7 +146,7 @@ def run(config: RunConfig, *, tell: Tell = quiet) -> Stage:
     asked = rate(config, backend=backend, tell=tell)
     found = probe(folder, config, tell=tell)
     agreed = agree(folder, config, tell=tell)
-    with resumed(folder, "run", backend) as kept:
+    with resumed(folder, "run", backend, config) as kept:
         steered = steer_sweep(folder, config, backend=kept, tell=tell)
         induced = (
             personas(folder, config, backend=kept, tell=tell),

@@ -74,7 +74,7 @@ def ablate(
     found = load_benchmarks(config)
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
-    with at_work(folder, "ablate", backend) as backend:
+    with at_work(folder, "ablate", backend, config) as backend:
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions, tuple(ways.real.values()))
         x = there.read(backend, ways.sites, config)

@@ -56,7 +56,7 @@ def steer_audit(folder: Path, config: RunConfig, *, backend: Backend | None = No
     changes: list[ChangeRow] = []
     carried: list[AuditRow] = []
     counts: list[Count] = []
-    with at_work(folder, "audit", backend) as backend:
+    with at_work(folder, "audit", backend, config) as backend:
         for value in values:
             trial = prepare(folder, plain, known, value, backend, found)
             few = untried(folder, first, known, found, trial.on, backend, queries=QUERIES)

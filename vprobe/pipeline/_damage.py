@@ -58,7 +58,7 @@ def steer_damage(folder: Path, config: RunConfig, *, backend: Backend | None = N
     told = about(config, values[0], store.load_info(folder).model)
     stage = "imported_damage" if config.steer_vector else "damage"
     backend = backend or load_backend(config, of=folder)
-    with at_work(folder, stage, backend) as backend:
+    with at_work(folder, stage, backend, config) as backend:
         what = material(backend, config)
         on = _held_out(known)
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), on)

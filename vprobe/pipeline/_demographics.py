@@ -63,7 +63,7 @@ def demographics(
     more = (("axes", sorted({one.axis for one in chosen})),)
     made = info("demographics", config, backend.info, found, asked.counts, more)
     held = finished(folder, "demographics", made, ("demographics_answers",), but=("values", "seed"))
-    with at_work(folder, "demographics", backend) as backend:
+    with at_work(folder, "demographics", backend, config) as backend:
         if held:
             said = store.load_rows(folder, "demographics_answers", Response)
         else:

@@ -77,7 +77,7 @@ def steer_eval(
     evaluator = library("lm_eval.evaluator")
     backend, changes, wanted = changes_of(folder, config, value=value, strength=strength, backend=backend)
     manager = _manager(tasks)
-    with at_work(folder, "eval", backend) if folder is not None else nullcontext(backend) as asked:
+    with at_work(folder, "eval", backend, config) if folder is not None else nullcontext(backend) as asked:
         found = [_run(evaluator, Asker(asked, arm), tasks, manager, config.seed) for arm in ((), changes)]
         rows = _rows(found[0], found[1], changes, wanted)
         if folder is None:

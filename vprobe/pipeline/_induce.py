@@ -97,7 +97,7 @@ def induce(
     everyone = [one for way in ways for one in states[way]]
     wanted = ask(found, config.versions)
     rows, answers, counts = [], [], []
-    with at_work(folder, "induce", backend) as backend:
+    with at_work(folder, "induce", backend, config) as backend:
         for done, state in enumerate(everyone):
             had = _asked(backend, config, state, wanted)
             rows += _rows(had.state, had.said)

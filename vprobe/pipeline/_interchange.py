@@ -84,7 +84,7 @@ def interchange(
     found = load_benchmarks(config)
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
-    with at_work(folder, "interchange", backend) as backend:
+    with at_work(folder, "interchange", backend, config) as backend:
         ways = ways_of(folder, config, known, wanted_of(folder, config, known), items)
         there = under(backend, config, items, conditions, tuple(ways.real.values()))
         pairs = Pairs(there, there.read(backend, ways.sites, config), ways.sites)

@@ -62,7 +62,7 @@ def elicit(
     asked = [(one, question) for one in who for question in lexicon.questions()]
     rows: list[Elicited] = []
     silent = 0
-    with at_work(folder, "elicit", backend) as backend:
+    with at_work(folder, "elicit", backend, config) as backend:
         for one in who:
             texts = _said(backend, one, config)
             silent += sum(not text for text in texts)

@@ -79,7 +79,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
     specific: list[SpecificityRow] = []
     spread = spread_of(found, values)
     stage = "imported_matrix" if name else "matrix"
-    with at_work(folder, stage, backend) as backend:
+    with at_work(folder, stage, backend, config) as backend:
         ways, left_out = _ways(folder, config, known, values, name, items, backend)
         for method, pushes in ways.items():
             moved = _moved(config, pushes, items, backend, partial(tell, f"steer with {method}"))

@@ -41,7 +41,7 @@ def personas(folder: Path, config: RunConfig, *, backend: Backend | None = None,
     backend = backend or load_backend(config, of=folder)
     vectors = fitted(folder, config, known.keyed.values)
     chosen = speakers(config)
-    with at_work(folder, "personas", backend) as backend:
+    with at_work(folder, "personas", backend, config) as backend:
         asked = under(backend, chosen, found, config)
         rows = told_rows(backend, asked, chosen, vectors, found, config, tell)
         store.drop(folder, ("claims",))

@@ -51,7 +51,7 @@ def positions(folder: Path, config: RunConfig, *, backend: Backend | None = None
     backend = backend or load_backend(config, of=folder)
     items = tried(config, known, found, backend)
     places = tuple(place for place in PLACES if place != OPTIONS or _listed(items))
-    with at_work(folder, "positions", backend) as backend:
+    with at_work(folder, "positions", backend, config) as backend:
         vectors = fit_vectors(folder, config, known, values, config.steer_method.replace("-", "_"), items)
         pushes = pushes_of(folder, config, backend, vectors, samples=items.train)
         ends = {value: [*push.change(-dose), *push.change(dose)] for value, push in pushes.items()}

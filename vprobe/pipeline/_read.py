@@ -105,7 +105,7 @@ def _rated(
     folder = Path(config.out)
     more = Generated((), (), ())
     if config.generation:
-        with resumed(folder, "generation", backend) as asks:
+        with resumed(folder, "generation", backend, config) as asks:
             more = generated(found, asks, config, tell=tell)
     counts = (*asked.counts, *(_unparsed(said) if config.greedy else ()), *more.counts)
     if not store.has(folder, "items"):

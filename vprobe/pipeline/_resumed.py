@@ -12,13 +12,14 @@ import numpy as np
 
 from vprobe import store
 from vprobe.backends import Backend
+from vprobe.config import RunConfig
 from vprobe.pipeline._asked import Questions, packed, unpacked
-from vprobe.pipeline._common import PACKAGES, commit
+from vprobe.pipeline._common import PACKAGES, commit, placement
 from vprobe.types import Answers, Generation, Site, Steered, Steering, Tokens
 
 
 @contextmanager
-def at_work(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
+def at_work(folder: Path, stage: str, backend: Backend, config: RunConfig) -> Iterator[Backend]:
     """Time a stage, keep other processes off it, and keep what the model answers until it is done.
 
     A stage that was stopped asks again what it asked before, and gets the answers that were kept: the same numbers to
@@ -28,6 +29,7 @@ def at_work(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
         folder: The run folder, made when missing.
         stage: Name of the stage.
         backend: The model; one that is resumed already, see `resumed`, keeps its own answers.
+        config: Says how the model was loaded.
 
     Yields:
         The model to ask.
@@ -35,27 +37,28 @@ def at_work(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
     Raises:
         StoreError: The folder cannot be written, is no run folder, or another process makes the same stage.
     """
-    with store.timed(folder, stage, device=backend.device), resumed(folder, stage, backend) as asked:
+    with store.timed(folder, stage, device=backend.device), resumed(folder, stage, backend, config) as asked:
         yield asked
 
 
 @contextmanager
-def resumed(folder: Path, stage: str, backend: Backend) -> Iterator[Backend]:
+def resumed(folder: Path, stage: str, backend: Backend, config: RunConfig) -> Iterator[Backend]:
     """Keep what a model answers within a block, on disk, until the block ends well.
 
     Args:
         folder: The run folder.
         stage: Names the file.
         backend: The model; one that is resumed already is handed on as it is.
+        config: Says how the model was loaded.
     """
     if isinstance(backend, Resumed):
         yield cast(Backend, backend)
         return
-    with store.CallLog(folder, stage, _head(backend)) as log:
+    with store.CallLog(folder, stage, _head(backend, config)) as log:
         yield cast(Backend, Resumed(backend, log))
 
 
-def _head(backend: Backend) -> dict[str, str]:
+def _head(backend: Backend, config: RunConfig) -> dict[str, str]:
     """Return what an answer depends on beside the question; at other versions all is asked anew."""
     versions = {name: metadata.version(name) for name in ("vprobe", *PACKAGES[:4])}
     info = backend.info
@@ -63,7 +66,7 @@ def _head(backend: Backend) -> dict[str, str]:
         "commit": commit(),
         "model": info.fingerprint,
         "dtype": info.dtype,
-        "engine": type(backend).__qualname__,
+        "engine": repr((config.backend, placement(config))),
         "device": backend.device.partition(":")[0],
     }
 

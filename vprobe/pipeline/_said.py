@@ -81,7 +81,7 @@ def steer_said(folder: Path, config: RunConfig, *, backend: Backend | None = Non
     backend = backend or load_backend(config, of=folder)
     on, queries = _tried(config, known, found, backend)
     rows: list[SaidRow] = []
-    with at_work(folder, "said", backend) as backend:
+    with at_work(folder, "said", backend, config) as backend:
         for value in values:
             rows += _rows(folder, config, known, value, on, queries, backend, partial(tell, f"steer said {value}"))
         store.save_rows(folder, "said", rows, SaidRow)

@@ -74,7 +74,7 @@ def shift(
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")
     old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
     _apart(told, arms_of(vectors, doses, config) if doses else (), old)
-    with at_work(folder, "shift", backend) as backend:
+    with at_work(folder, "shift", backend, config) as backend:
         rows, counts = _rows(backend, told, doses, vectors, found, config, instrument, said, tell)
         again = {(row.condition, row.instrument) for row in rows}
         rows = [*(row for row in old if (row.condition, row.instrument) not in again), *rows]

@@ -113,7 +113,7 @@ def steer_solve(
     items = tried(config, known, found, backend, unrecorded=True)
     tune, test = _halves(items)
     stage, table = ("imported_solve", "imported_solved") if name else ("solve", "solved")
-    with at_work(folder, stage, backend) as backend:
+    with at_work(folder, stage, backend, config) as backend:
         method = config.steer_method.replace("-", "_")
         pushes = _both_ways(replaced(folder, config, known, values, name, method, items, backend))
         texts, left = texts_of(backend, config)

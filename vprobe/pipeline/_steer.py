@@ -53,7 +53,7 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
     stage, table = ("imported", "imported") if config.steer_vector else ("steer", "steering")
     backend = backend or load_backend(config, of=folder)
     draws = config.claim_draws * len(values)  # several values are one family, see `claims`
-    with at_work(folder, stage, backend) as backend:
+    with at_work(folder, stage, backend, config) as backend:
         rows, asked, counts = [], [], []
         for value in values:
             trial = prepare(folder, config, known, value, backend, found)

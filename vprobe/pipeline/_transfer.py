@@ -94,7 +94,7 @@ def steer_transfer(
         )  # fmt: skip
     backend = backend or load_backend(config, of=folder)
     rows: list[TransferRow] = []
-    with at_work(folder, "transfer", backend) as backend:
+    with at_work(folder, "transfer", backend, config) as backend:
         asked = [_instrument(name, config, backend) for name in names]
         some = [_arms(folder, config, known, value, backend) for value in values]
         for number, one in enumerate(asked):
