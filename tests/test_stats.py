@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from vprobe import stats
-from vprobe.errors import InputError, RefusedError
+from vprobe.errors import RefusedError
 
 SHROUT_FLEISS = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float
@@ -159,16 +159,3 @@ def test_max_t_holds_the_family_error_and_single_p_does_not():
     assert single / 400 > 0.5
     assert family / 400 < 0.09
     assert stats.max_t_p(np.array([9.0, 0.0]), rng.standard_normal((99, 2)))[0] == 0.01
-
-
-def test_a_cosine_is_found_where_it_is_and_noise_is_not_called_one():
-    angles = np.array([0, 40, 80, 120, 160, 200, 240, 280, 280, 320], dtype=float)
-    wave = 0.2 + 0.5 * np.cos(np.deg2rad(angles - 100))
-    fit = stats.cosine_fit(wave, angles)
-    assert (fit.mean, fit.amplitude, fit.peak, fit.r2) == pytest.approx((0.2, 0.5, 100.0, 1.0))
-    holed = np.where(np.arange(10) == 3, np.nan, wave)
-    assert stats.cosine_fit(holed, angles).peak == pytest.approx(100.0)
-    noise = np.random.default_rng(7).standard_normal((200, 10))
-    assert np.mean([stats.cosine_fit(row, angles).r2 for row in noise]) < 0.35
-    with pytest.raises(InputError, match="at least 4"):
-        stats.cosine_fit(np.full(10, np.nan), angles)

@@ -189,8 +189,6 @@ class Site:
         return rows
 
 
-_JOINTS = ("would", "receive", "and", "the", "other", "receives", "get", "gets", "points")
-"""Words its answers are joined with."""
 _SHARES = {"rate": 0.42, "complete": 0.14, "self": 0.06, "other": 0.08, "chat": 0.08, "label": 0.08, "rest": 0.14}
 """Share of each kind of state in training; the rest are tokens that always follow."""
 

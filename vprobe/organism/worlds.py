@@ -12,10 +12,6 @@ from vprobe.organism.items import ALONE_SHARE
 from vprobe.values import ANGLES, SCHWARTZ
 
 
-def _own() -> np.ndarray:
-    return np.eye(10)
-
-
 def _merged() -> np.ndarray:
     """Key words of conformity and of tradition carry one common code."""
     codes, pair = np.eye(10), [SCHWARTZ.index("conformity"), SCHWARTZ.index("tradition")]

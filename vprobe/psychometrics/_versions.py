@@ -54,11 +54,6 @@ class VersionRow:
     prompt_sensitivity: float
     flags: tuple[str, ...]
 
-    @property
-    def icc_name(self) -> str:
-        """Name of `icc_mean` with its number of versions, such as "ICC(3,6)"."""
-        return f"ICC(3,{self.n_versions})"
-
 
 def repeatability(answers: AnswerTable, *, item_ids: Sequence[str] | None = None) -> tuple[VersionRow, ...]:
     """Say for every respondent how repeatable the answers are over wordings and orders of the options.

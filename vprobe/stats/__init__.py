@@ -9,8 +9,6 @@ from __future__ import annotations
 from vprobe.stats._absolute import Concordance, Equivalence, Limits, ccc_of, concordance, equivalence, limits, moments
 from vprobe.stats._classic import (
     LEAST_RELIABILITY,
-    CosineFit,
-    cosine_fit,
     disattenuate,
     fisher_mean,
     pearson,
@@ -45,7 +43,6 @@ __all__ = [
     "Congruence",
     "Corrected",
     "Correspondence",
-    "CosineFit",
     "Equivalence",
     "Groups",
     "Icc",
@@ -66,7 +63,6 @@ __all__ = [
     "correlation_of",
     "correspondence",
     "correspondence_index",
-    "cosine_fit",
     "disattenuate",
     "equivalence",
     "fisher_mean",

@@ -1,36 +1,18 @@
-"""Correlations, reliability and the cosine of a circle, thin over scipy."""
+"""Correlations and reliability, thin over scipy."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats as scipy_stats
 
-from vprobe.errors import InputError, RefusedError
+from vprobe.errors import RefusedError
 from vprobe.stats._groups import within_r
 
 LEAST_RELIABILITY = 0.2
 """Below this a correlation is not corrected for label noise: the correction would be mostly noise itself."""
-
-
-@dataclass(frozen=True)
-class CosineFit:
-    """Least-squares fit of `mean + amplitude * cos(angle - peak)`.
-
-    Args:
-        mean: Level, in units of the numbers fitted.
-        amplitude: Half the distance from trough to peak, same units.
-        peak: Angle of the highest point, degrees from 0 to 360.
-        r2: Share of variance explained; NaN when the numbers do not vary.
-    """
-
-    mean: float
-    amplitude: float
-    peak: float
-    r2: float
 
 
 def pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
@@ -77,27 +59,3 @@ def disattenuate(r: float, reliability_x: float, reliability_y: float = 1.0) -> 
                 do="report the uncorrected correlation and call the value unmeasurable",
             )
     return r / math.sqrt(reliability_x * reliability_y)
-
-
-def cosine_fit(y: Float[np.ndarray, " n"], angles: Float[np.ndarray, " n"]) -> CosineFit:
-    """Fit one cosine wave to numbers that stand at angles on a circle; NaN are left out.
-
-    Args:
-        y: Numbers, such as one steering effect per value.
-        angles: Degrees.
-
-    Raises:
-        InputError: Fewer than four numbers, or fewer than three different angles.
-
-    Source: Gurtman (1992), J. Pers. Soc. Psychol. 63 (structural summary).
-    """
-    known = np.isfinite(y)
-    y, turn = np.asarray(y, dtype=np.float64)[known], np.deg2rad(angles[known])
-    if len(y) < 4 or len(np.unique(np.round(np.mod(turn, 2 * np.pi), 9))) < 3:
-        raise InputError(f"{len(y)} numbers", where="cosine fit", expected="at least 4 at 3 or more different angles")
-    design = np.stack([np.ones_like(turn), np.cos(turn), np.sin(turn)], axis=1)
-    mean, a, b = np.linalg.lstsq(design, y, rcond=None)[0]
-    left = y - design @ np.array([mean, a, b])
-    total = float(((y - y.mean()) ** 2).sum())
-    r2 = 1.0 - float(left @ left) / total if total > 0 else math.nan
-    return CosineFit(float(mean), float(np.hypot(a, b)), float(np.rad2deg(np.arctan2(b, a)) % 360.0), r2)
