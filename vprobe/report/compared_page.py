@@ -7,15 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from vprobe.compare import Comparison, EffectRow, FindingRow, LikenessRow, OwnRow, PairRow, Profiles
 from vprobe.errors import StoreError
-from vprobe.report import compared, style
+from vprobe.report import compared, pages
 from vprobe.report.parts import Section
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -92,20 +88,10 @@ def render(table: Profiles, parts: Sequence[Section], names: Sequence[str]) -> s
         parts: What stands on it.
         names: Paths of the CSV copies, relative to the page.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline"] = lambda drawing: Markup(drawing.inline)
     sort = [f"{table.kind.replace('_', '-')} scores", f"rule {table.rule}" if table.rule else "", table.readout]
-    return environment.get_template("compared.html.j2").render(
+    return pages.template("compared.html.j2").render(
         title=f"{len(table.models)} models on {table.instrument}, {table.family}",
         sub=", ".join(part for part in sort if part),
         sections=parts,
         copies=names,
-        colours=style.PAGE_COLOURS,
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from vprobe.errors import StoreError
-from vprobe.report import grids
+from vprobe.report import grids, pages
 from vprobe.report import ladder as climbed
 from vprobe.report.findings import findings
 from vprobe.report.ladder import Ladder
 from vprobe.report.parts import Section
 from vprobe.report.sections import build
-from vprobe.report.style import PAGE_COLOURS, Drawing
+from vprobe.report.style import Drawing
 from vprobe.report.tables import Tables, frames, read
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(folder: Path, *, ladder: Ladder | None = None) -> Path:
@@ -62,17 +57,7 @@ def render(tables: Tables, sections: tuple[Section, ...], copies: tuple[str, ...
         sections: What follows it.
         copies: Paths of the CSV copies, relative to the page.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["inline"] = lambda drawing: Markup(drawing.inline)
-    environment.globals["colours"] = PAGE_COLOURS
-    style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    return environment.get_template("report.html.j2").render(
+    return pages.template("report.html.j2").render(
         info=tables.info,
         findings=findings(tables),
         claims=bool(tables.claims),
@@ -81,7 +66,6 @@ def render(tables: Tables, sections: tuple[Section, ...], copies: tuple[str, ...
         cannot_probe=tables.cannot_probe,
         sections=sections,
         copies=copies,
-        style=style,
     )
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from vprobe.errors import StoreError
-from vprobe.report.page import TEMPLATES
-from vprobe.report.style import PAGE_COLOURS
+from vprobe.report import pages
 from vprobe.types import Piece, SideBySide
 
 LESS = "\N{MINUS SIGN}"
@@ -49,15 +45,9 @@ def page(pairs: Sequence[SideBySide], *, model: str) -> str:
         pairs: Prompts with their answers.
         model: Name of the model.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals["colours"] = PAGE_COLOURS
-    style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     named = {level: (name, mark) for level, name, mark, _ in LEVELS}
-    return environment.get_template("spoken.html.j2").render(
-        pairs=pairs, model=model, style=style, levels=LEVELS, named=named, mean=_mean,
+    return pages.template("spoken.html.j2").render(
+        pairs=pairs, model=model, levels=LEVELS, named=named, mean=_mean,
         about=pairs[0].about if pairs else (), unit=pairs[0].unit if pairs else "",
     )  # fmt: skip
 
