@@ -12,7 +12,7 @@ from pathlib import Path
 from vprobe import values as words
 from vprobe.benchmarks._pinned import DataSet
 from vprobe.benchmarks._pvq_keys import Key
-from vprobe.benchmarks._scale import LIKENESS
+from vprobe.benchmarks._wordings import both_orders
 from vprobe.errors import DataError
 from vprobe.types import Benchmark, Item, Loading, Reliability, Template
 
@@ -30,12 +30,7 @@ _WORDINGS = (
 
 def portrait_templates() -> tuple[Template, ...]:
     """Write every wording with its answers from most to least alike, and reversed."""
-    out = []
-    for name, text in _WORDINGS:
-        for suffix, options in (("", LIKENESS), ("_reversed", LIKENESS[::-1])):
-            labels = "\n".join(option.label for option in options)
-            out.append(Template(name + suffix, FORM, text.replace("{labels}", labels), options))
-    return tuple(out)
+    return both_orders(FORM, _WORDINGS)
 
 
 def data(key: Key, title: str, citation: str) -> DataSet:
