@@ -34,7 +34,13 @@ def commands(group: typer.Typer) -> Iterator[Callable[..., Any]]:
         yield from commands(one.typer_instance or typer.Typer())
 
 
-ASKING = [one for one in commands(app) if "o.Model" in str(inspect.signature(one))]
+def asks(command: Callable[..., Any]) -> bool:
+    """Whether a command has the option `--model` of those that load one."""
+    known = inspect.signature(command, eval_str=True).parameters.get("model")
+    return known is not None and known.annotation == options.Model
+
+
+ASKING = [one for one in commands(app) if asks(one)]
 """Commands that load a model."""
 
 
@@ -50,6 +56,18 @@ def test_every_command_that_loads_a_model_can_be_told_how() -> None:
     assert not any(lacking.values()), lacking
     for one in ASKING:  # and reads them, in the one place where that is done
         assert re.search(r"o\.(running|steered)\(locals\(\)", inspect.getsource(one)), one.__name__
+
+
+def test_how_a_model_is_loaded_is_told_where_the_command_says_and_becomes_settings() -> None:
+    found = []
+
+    @options.loads
+    def command(model: options.Model = None, loading: options.Loading = options.USUAL, seed: options.Seed = 0) -> None:
+        found.append(options.running(locals()))
+
+    assert [*inspect.signature(command).parameters] == ["model", *options.LOADING[1:-1], "seed"]
+    command(model="m", quantize="nf4", seed=3)
+    assert {name: value for name, value in found[0].items() if value} == {"model": "m", "quantize": "nf4", "seed": 3}
 
 
 def test_options_become_settings_and_those_left_out_keep_their_defaults() -> None:

@@ -155,9 +155,10 @@ def _tables(rows: Sequence[Any]) -> None:
             show.table(title, HEADS, cells)
 
 
+@o.loads
 def shift(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     benchmark: o.Bench = None,
     personas: Annotated[
         int | None, typer.Option("--personas", help="Personas that ship with vprobe or the model; 0 is none.")
@@ -178,14 +179,7 @@ def shift(
     method: o.SteerMethod = None,
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -196,11 +190,11 @@ def shift(
     """Change a model by personas, prompts or steering: does what is read shift with what it does?"""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     config = o.resolve(
         fields=o.running(locals()) | {
             "benchmark": o.split(benchmark), "personas": personas, "persona_limit": limit,
-            "steer_versions": o.split(versions), "steer_method": method, "steer_site": site, "steer_positions": on,
+            "steer_versions": o.split(versions),
         }
     )  # fmt: skip
     config = o.beside(folder, config)

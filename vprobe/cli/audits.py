@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from vprobe.cli import options as o
 from vprobe.cli import show
 
 
+@o.loads
 def audit(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
     benchmark: o.Bench = None,
@@ -23,14 +21,7 @@ def audit(
     site: o.SteerSite = None,
     on: o.SteerPositions = None,
     limit: o.SteerLimit = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -41,7 +32,7 @@ def audit(
     """Ask whether an effect follows what options mean, flips on reversed items, and is the value's own."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder))
     with show.progress(quiet=bool(as_json)) as tell:

@@ -12,12 +12,11 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show
 
-RunFolder = Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)]
 
-
+@o.loads
 def transfer(
     model: o.Model = None,
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     instruments: Annotated[
         list[str] | None,
@@ -39,14 +38,7 @@ def transfer(
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
     stop: o.Stop = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     data: o.DataFolder = None,
     seed: o.Seed = None,
@@ -56,7 +48,7 @@ def transfer(
     """Measure what a value's vector does to instruments that had no part in fitting it, beside shuffled labels."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_steered(folder))
     names = o.split(instruments) or pipeline.INSTRUMENTS
@@ -67,9 +59,10 @@ def transfer(
         _transfers(folder)
 
 
+@o.loads
 def said(
     model: o.Model = None,
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     benchmark: o.Bench = None,
     strengths: o.Strengths = None,
@@ -82,14 +75,7 @@ def said(
     gate: o.Gate = None,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -100,7 +86,7 @@ def said(
     """Measure what each dose does to how likely responses are as the model's own words; for models that cannot rate."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_steered(folder))
     with show.progress(quiet=bool(as_json)) as tell:
@@ -110,8 +96,9 @@ def said(
         _said(folder)
 
 
+@o.loads
 def card(
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     out: Annotated[
         Path | None,
@@ -127,14 +114,7 @@ def card(
     on: o.SteerPositions = None,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     data: o.DataFolder = None,
     seed: o.Seed = None,
@@ -144,7 +124,7 @@ def card(
     """Write what a run shows of each value's vector: card.md, card.json, figures and the vector itself."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     if make:
         o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_steered(folder))

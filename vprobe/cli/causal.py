@@ -11,7 +11,6 @@ import typer
 from vprobe.cli import options as o
 from vprobe.cli import show
 
-RunFolder = Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)]
 Personas = Annotated[int, typer.Option("--personas", help="Personas the items are asked under.")]
 On = Annotated[str, typer.Option("--on", help="Tokens changed: response (from where the answer starts on), all, ...")]
 WHERE = "response"
@@ -20,9 +19,10 @@ PERSONAS = 8
 """As `pipeline` has it; nothing heavy is imported here."""
 
 
+@o.loads
 def ablate(
     model: o.Model = None,
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     personas: Personas = PERSONAS,
     benchmark: o.Bench = None,
@@ -33,14 +33,7 @@ def ablate(
     on: On = WHERE,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -51,7 +44,7 @@ def ablate(
     """Take each value's direction out: how much of what ratings owe to the value is gone, and what of the others?"""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
@@ -61,9 +54,10 @@ def ablate(
         ablations(folder)
 
 
+@o.loads
 def interchange(
     model: o.Model = None,
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     personas: Personas = PERSONAS,
     benchmark: o.Bench = None,
@@ -74,14 +68,7 @@ def interchange(
     on: On = WHERE,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -92,7 +79,7 @@ def interchange(
     """Give a prompt another persona's coordinate, or its whole activation: do ratings change as what is read says?"""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
@@ -102,9 +89,10 @@ def interchange(
         exchanged(folder)
 
 
+@o.loads
 def positions(
     model: o.Model = None,
-    run: RunFolder = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
     dose: o.Dose = None,
@@ -117,14 +105,7 @@ def positions(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     limit: o.SteerLimit = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -135,7 +116,7 @@ def positions(
     """Steer the prompt alone, the answer alone, and all of it: where does the effect come from?"""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:

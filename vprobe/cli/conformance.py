@@ -12,16 +12,10 @@ from vprobe.cli import show
 _MARKS = {True: "passed", False: "FAILED", None: "not offered"}
 
 
+@o.loads
 def conformance(
     model: o.Model = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
 ) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from vprobe.cli import options as o
 from vprobe.cli import show
 
 
+@o.loads
 def damage(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
     dose: o.Dose = None,
@@ -26,14 +24,7 @@ def damage(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     stop: o.Stop = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
@@ -42,13 +33,11 @@ def damage(
     """Measure what each dose costs: KL, perplexity, right answers, option mass, dull or refusing texts; the budget."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     config = o.resolve(
         fields=o.running(locals()) | {
-            "steer_value": o.split(values), "dose": dose, "damage_limit": limit,
-            "strengths": o.numbers(strengths, where="--strengths"), "steer_method": method, "steer_site": site,
-            "steer_vector": vector,
-            "steer_positions": on, "steer_operation": operation, "steer_options": option, "steer_gate": gate,
+            "steer_value": o.split(values), "damage_limit": limit,
+            "strengths": o.numbers(strengths, where="--strengths"),
         }
     )  # fmt: skip
     config = o.beside(folder, config)

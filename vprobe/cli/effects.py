@@ -18,9 +18,10 @@ NEAR = 5
 """Characters of a value's name over a column."""
 
 
+@o.loads
 def matrix(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
     dose: o.Dose = None,
@@ -34,14 +35,7 @@ def matrix(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     limit: o.SteerLimit = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -52,7 +46,7 @@ def matrix(
     """Steer every value at every strength and measure all of them: dose-response, effect matrix, specificity."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder), every=True)
     with show.progress(quiet=bool(as_json)) as tell:
@@ -65,9 +59,10 @@ def matrix(
         _specificity(folder, of)
 
 
+@o.loads
 def solve(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,14 +86,7 @@ def solve(
     gate: o.Gate = None,
     conflict: o.Conflict = None,
     limit: o.SteerLimit = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -109,7 +97,7 @@ def solve(
     """Find the doses for a wanted change with least leakage, and verify them on untouched queries."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     wish = pipeline.Wish(tuple(_target(one) for one in target or ()), tuple(o.split(keep) or ()), max_kl)
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder))

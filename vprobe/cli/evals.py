@@ -12,9 +12,10 @@ from vprobe.cli import options as o
 from vprobe.cli import show
 
 
+@o.loads
 def evaluate(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     value: Annotated[
         str | None, typer.Option("--value", help="Value to steer towards, or several with their strengths.")
     ] = None,
@@ -40,14 +41,7 @@ def evaluate(
     heads: o.Heads = None,
     option: o.SteerOptions = None,
     gate: o.Gate = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
@@ -55,14 +49,7 @@ def evaluate(
     """Ask benchmarks of lm-evaluation-harness without and with steering (pip install 'vprobe[eval]')."""
     from vprobe import pipeline
 
-    config = o.resolve(
-        fields=o.running(locals()) | {
-            "steer_vector": vector,
-            "steer_neurons": neurons, "steer_heads": heads, "dose": dose, "steer_method": method,
-            "steer_site": site, "steer_positions": on, "steer_operation": operation, "steer_options": option,
-            "steer_gate": gate,
-        }
-    )  # fmt: skip
+    config = o.resolve(fields=o.running(locals()))
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     config = o.beside(run, config)

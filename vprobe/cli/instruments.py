@@ -119,6 +119,7 @@ def labels(
         tables.labels(made, against, human.pvq_norms(data))
 
 
+@o.loads
 def induce(
     model: o.Model = None,
     out: o.Out = None,
@@ -142,14 +143,7 @@ def induce(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     conflict: o.Conflict = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     seed: o.Seed = None,
@@ -161,9 +155,7 @@ def induce(
 
     config = o.resolve(
         fields=o.running(locals()) | {
-            "out": o.need(out, "--out"), "versions": o.split(versions),
-            "greedy": greedy, "steer_method": method, "steer_site": site, "steer_positions": on, "dose": dose,
-            "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
+            "out": o.need(out, "--out"), "versions": o.split(versions), "greedy": greedy,
         }
     )  # fmt: skip
     config = o.beside(run, config)
@@ -174,6 +166,7 @@ def induce(
         tables.induced(stage.folder)
 
 
+@o.loads
 def demographics(
     model: o.Model = None,
     out: o.Out = None,
@@ -188,14 +181,7 @@ def demographics(
     versions: o.Versions = None,
     values: o.Values = None,
     limit: o.Limit = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,

@@ -13,6 +13,7 @@ from vprobe.cli import options as o
 steer_group = typer.Typer(help="Steer a model along a value's direction.", invoke_without_command=True)
 
 
+@o.loads
 def extract(
     model: o.Model = None,
     benchmark: o.Bench = None,
@@ -21,14 +22,7 @@ def extract(
     layers: o.Layers = None,
     positions: o.Positions = None,
     template: o.Template = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     stop: o.Stop = None,
@@ -63,6 +57,7 @@ def extract(
     show.of_rank(stage, rank.index, as_json=as_json)
 
 
+@o.loads
 def rate(
     model: o.Model = None,
     benchmark: o.Bench = None,
@@ -73,14 +68,7 @@ def rate(
     stop: o.Stop = None,
     generation: o.Generation = None,
     correct_order: o.CorrectOrder = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,
@@ -107,10 +95,11 @@ def rate(
 
 
 @steer_group.callback()
+@o.loads
 def steer(
     context: typer.Context,
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     value: Annotated[
         str | None,
         typer.Option(
@@ -146,14 +135,7 @@ def steer(
     option: o.SteerOptions = None,
     gate: o.Gate = None,
     conflict: o.Conflict = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
     as_json: o.AsJson = None,
@@ -164,13 +146,7 @@ def steer(
     from vprobe import pipeline
     from vprobe.cli import spoken
 
-    config = o.resolve(
-        fields=o.running(locals()) | {
-            "steer_method": method, "steer_site": site, "steer_positions": on,
-            "dose": dose, "steer_vector": vector, "steer_neurons": neurons, "steer_heads": heads,
-            "steer_operation": operation, "steer_options": option, "steer_gate": gate, "steer_conflict": conflict,
-        }
-    )  # fmt: skip
+    config = o.resolve(fields=o.running(locals()))
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     config = o.beside(run, config)
@@ -189,9 +165,10 @@ def steer(
 
 
 @steer_group.command("sweep")
+@o.loads
 def sweep(
     model: o.Model = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)] = None,
+    run: o.RunFolder = None,
     values: o.SteerValues = None,
     strengths: o.Strengths = None,
     dose: o.Dose = None,
@@ -207,14 +184,7 @@ def sweep(
     limit: o.SteerLimit = None,
     null_arms: o.NullArms = None,
     null_draws: o.NullDraws = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     too_long: o.TooLong = None,
     data: o.DataFolder = None,
@@ -225,7 +195,7 @@ def sweep(
     """Measure what each dose does to the ratings of held-out queries, beside null vectors and prompts that ask."""
     from vprobe import pipeline
 
-    folder = Path(o.need(str(run) if run else None, "--run"))
+    folder = o.need(run, "--run")
     o.need(model, "--model")
     config = o.steered(locals(), pipeline.as_read(folder))
     with show.progress(quiet=bool(as_json)) as tell:

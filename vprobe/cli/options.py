@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from vprobe import config
 from vprobe.config import RunConfig
 from vprobe.errors import InputError
+
+_Given = TypeVar("_Given")
 
 
 def _option(field: str, *flags: str, callback: Callable[..., Any] | None = None) -> Any:
@@ -85,6 +90,39 @@ AsJson = Annotated[bool | None, typer.Option("--json", help="Print one JSON obje
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)]
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder that holds the directions.", show_default=False)]
+RunFolder = Annotated[Path | None, typer.Option("--run", help="Run folder with directions.", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded: the options, in this order, of every command that loads one."""
+
+    backend: Engine = None
+    revision: Revision = None
+    dtype: Dtype = None
+    device: Device = None
+    device_map: DeviceMap = None
+    tp_plan: TpPlan = None
+    quantize: Quantize = None
+    remote: Remote = None
+
+
+USUAL = Loading()
+"""None of them given."""
+
+
+def loads(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has the options of `Loading` where the command itself has the one parameter `loading`."""
+    own, options = (inspect.signature(one, eval_str=True).parameters for one in (command, Loading))
+
+    @functools.wraps(command)
+    def _called(**given: Any) -> None:
+        loading = Loading(**{name: given.pop(name) for name in options if name in given})
+        command(**given, loading=loading)
+
+    spread = [each for name, one in own.items() for each in (options.values() if name == "loading" else (one,))]
+    _called.__signature__ = inspect.Signature(spread)  # pyright: ignore[reportAttributeAccessIssue]
+    return _called
 
 
 def split(given: list[str] | str | None) -> list[str] | None:
@@ -128,24 +166,23 @@ def resolve(base: RunConfig | None = None, /, *, fields: dict[str, Any]) -> RunC
     return (base or RunConfig()).changed(fields)
 
 
-AS_FIELDS = {
-    "values": "steer_value", "versions": "steer_versions", "method": "steer_method", "site": "steer_site",
-    "vector": "steer_vector", "on": "steer_positions", "operation": "steer_operation", "option": "steer_options",
-    "gate": "steer_gate", "conflict": "steer_conflict", "limit": "steer_limit",
+STEERING = {
+    "method": "steer_method", "site": "steer_site", "vector": "steer_vector", "neurons": "steer_neurons",
+    "heads": "steer_heads", "on": "steer_positions", "operation": "steer_operation", "option": "steer_options",
+    "gate": "steer_gate", "conflict": "steer_conflict",
 }  # fmt: skip
-"""What a command that steers calls these fields."""
-LOADING = (
-    "model", "backend", "revision", "dtype", "device", "device_map", "tp_plan", "quantize", "remote",
-    "trust_remote_code",
-)  # fmt: skip
+"""What a command that runs a model calls these fields."""
+AS_FIELDS = STEERING | {"values": "steer_value", "versions": "steer_versions", "limit": "steer_limit"}
+"""What a command of which `steered` makes the configuration calls these fields."""
+LOADING = ("model", *(one.name for one in fields(Loading)), "trust_remote_code")
 """How a model is loaded; every command that loads one has them all."""
-RUNNING = (*LOADING, "batch_tokens", "too_long", "data", "seed", "stop")
-BY_NAME = (*RUNNING, "dose", "benchmark", "null_arms", "null_draws")
+RUNNING = (*LOADING, "batch_tokens", "too_long", "data", "seed", "stop", "dose")
+BY_NAME = (*RUNNING, "benchmark", "null_arms", "null_draws")
 WORDS = ("values", "versions", "benchmark", "null_arms")
 
 
 def running(given: Mapping[str, Any], *, named: bool = True) -> dict[str, Any]:
-    """Return how a command's model is loaded and run, from the command's own arguments by their names.
+    """Return how a command's model is loaded, run and steered, from the command's own arguments by their names.
 
     Args:
         given: The arguments, `--model` among them.
@@ -156,7 +193,14 @@ def running(given: Mapping[str, Any], *, named: bool = True) -> dict[str, Any]:
     """
     if named:
         need(given["model"], "--model")
-    return {name: given[name] for name in RUNNING if name in given}
+    given = _one_by_one(given)
+    told = {name: given[name] for name in RUNNING if name in given}
+    return told | {field: given[name] for name, field in STEERING.items() if name in given}
+
+
+def _one_by_one(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command's arguments with those of `Loading` among them."""
+    return {**given, **vars(given["loading"])} if "loading" in given else {**given}
 
 
 def beside(folder: Path | None, config: RunConfig) -> RunConfig:
@@ -192,17 +236,18 @@ def steered(given: Mapping[str, Any], base: RunConfig | None = None, *, every: b
         InputError: Strengths that are not numbers.
         StoreError: Other weights than those recorded.
     """
+    given = _one_by_one(given)
     told = {
         name: split(given[name]) if name in WORDS else given[name] for name in (*AS_FIELDS, *BY_NAME) if name in given
     }
-    fields = {AS_FIELDS.get(name, name): value for name, value in told.items()}
-    if every and not fields["steer_value"]:
-        fields["steer_value"] = ("all",)
-    fields["strengths"] = numbers(given.get("strengths"), where="--strengths")
-    return beside(given.get("folder"), resolve(base, fields=fields))
+    settings = {AS_FIELDS.get(name, name): value for name, value in told.items()}
+    if every and not settings["steer_value"]:
+        settings["steer_value"] = ("all",)
+    settings["strengths"] = numbers(given.get("strengths"), where="--strengths")
+    return beside(given.get("folder"), resolve(base, fields=settings))
 
 
-def need(value: str | None, flag: str) -> str:
+def need(value: _Given | None, flag: str) -> _Given:
     """Return an option that must be given.
 
     Raises:

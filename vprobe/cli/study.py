@@ -127,19 +127,13 @@ def report(run: o.Run, as_json: o.AsJson = None) -> None:
         show.line(f"report: {path}")
 
 
+@o.loads
 def run(
     path: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Configuration.", show_default=False)],
     model: o.Model = None,
     out: o.Out = None,
     data: o.DataFolder = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     limit: o.Limit = None,
     too_long: o.TooLong = None,

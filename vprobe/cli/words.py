@@ -14,6 +14,7 @@ group = typer.Typer(help="Values in models' own words: ask, find factors, look."
 
 
 @group.command("elicit")
+@o.loads
 def elicit(
     model: o.Model = None,
     out: o.Out = None,
@@ -22,14 +23,7 @@ def elicit(
     ] = "0,0.7,1",
     personas: Annotated[int, typer.Option("--personas", help="Persona system prompts beside the plain model.")] = 4,
     stop: o.Stop = None,
-    backend: o.Engine = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = None,
-    device: o.Device = None,
-    device_map: o.DeviceMap = None,
-    tp_plan: o.TpPlan = None,
-    quantize: o.Quantize = None,
-    remote: o.Remote = None,
+    loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     seed: o.Seed = None,
     trust_remote_code: o.Trust = None,
