@@ -128,6 +128,9 @@ def plan(
         sites: Where to read.
         positions: What to average over.
         batch_tokens: Most tokens in a batch; what suits the device when None.
+
+    Raises:
+        InputError: A prompt that is there twice.
     """
     ids = Counter(prompt.id for prompt in prompts)
     if len(ids) < len(prompts):
