@@ -14,12 +14,10 @@ makes the rows whose name has one of them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,7 +32,8 @@ from vprobe.backends import _products
 from engine_other import generation, help_time, killed, linear
 from engine_rating import rating
 from engine_reading import bare, large, reading, record, recording, same_batches
-from engine_setup import NOT_RUN, Bench, Row, Shown, benchmark, build, peak
+from engine_setup import Bench, Shown, benchmark, build, peak
+from rows import NOT_RUN, Row, closed
 
 READING = "The Value Portrait reading job (104 queries x 5 responses x the chat template, all layers, two positions)"
 RATING = "The rating job (520 items x 6 versions x 6 labels)"
@@ -119,13 +118,17 @@ def main() -> int:
             (bare if given.peak_of == "bare" else record)(bench, same_batches(bench))
             print(peak())
             return 0
-        return judged(measured(bench, given), given)
+        rows = measured(bench, given)
+        more = f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, torch {torch.__version__}"
+        return closed(rows, given.json, some=bool(given.only), more=more)
 
 
 def measured(bench: Bench, given: argparse.Namespace) -> list[Row]:
     found = []
     for part, rows in ROWS.items():
-        made = PARTS[part](bench) if any(asked(name, given.only) for name, _ in rows) else [NOT_RUN] * len(rows)
+        made = (
+            PARTS[part](bench) if any(asked(name, given.only) for name, _ in rows) else [(NOT_RUN, False)] * len(rows)
+        )
         for (name, target), (value, ok) in zip(rows, made, strict=True):
             found.append(Row(name, target, value, ok))
             print(f"{'ok ' if ok else 'NOT'} {name}\n    target {target}\n    {value}", flush=True)
@@ -134,15 +137,6 @@ def measured(bench: Bench, given: argparse.Namespace) -> list[Row]:
 
 def asked(name: str, only: str) -> bool:
     return not only or any(part.strip() in name for part in only.split(";"))
-
-
-def judged(found: Sequence[Row], given: argparse.Namespace) -> int:
-    ran = [row for row in found if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run")
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, torch {torch.__version__}")
-    if given.json:
-        given.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    return 0 if ran and all(row.ok for row in (ran if given.only else found)) else 1
 
 
 if __name__ == "__main__":

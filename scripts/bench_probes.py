@@ -9,14 +9,13 @@ root of the rank, a part shared by the responses to a query, and labels tied to 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is loaded: the same for both sides
@@ -26,22 +25,14 @@ os.environ["MKL_NUM_THREADS"] = "1"
 import numpy as np
 from vprobe import controls, splits, stats, sweeps
 
+from rows import NOT_RUN, Row, closed
+
 VALUES, SITES, D, QUERIES, EACH, FOLDS, DRAWS = 10, 24, 1024, 104, 5, 5, 1000
 PENALTIES = np.logspace(-3, 4, 20)
 TIED = SITES // 2
 CORES = 2
 GIB = 2.0**30
 SWEEP = "Probe sweep (10 values x 24 layers x d 1024 x n 520, 5 grouped folds, 20 penalties)"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -204,16 +195,11 @@ def main() -> int:
     sites, found = 2 if wanted.quick else SITES, []
     for make, rows in ((null_rows, ROWS[2:]), (speed_rows, ROWS[:2])):  # memory first: scikit-learn is large
         asked = any(wanted.only in name for name, _ in rows)
-        made = make(sites) if asked else [("not run", False)] * 2
+        made = make(sites) if asked else [(NOT_RUN, False)] * 2
         for (name, target), (value, ok) in zip(rows, made, strict=True):
             found.append(Row(name, target, value, ok))
             print(f"{'ok ' if ok else 'NOT'} {name}\n    target {target}\n    {value}", flush=True)
-    ran = [row for row in found if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run")
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    judged = ran if wanted.quick or wanted.only else found
-    return 0 if judged and all(row.ok for row in judged) else 1
+    return closed(found, wanted.json, some=bool(wanted.quick or wanted.only))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ by batch of items, on the planted model that ships with vprobe or on `--model`. 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the same for both sides
@@ -25,19 +24,11 @@ from vprobe.backends import Backend
 from vprobe.types import Answers, Direction, Site, Steering, Tokens
 from vprobe.values import SCHWARTZ
 
+from rows import Row, closed
+
 STRENGTHS = (-0.5, -0.25, -0.125, 0.0, 0.125, 0.25, 0.5)
 BATCH, NEW_TOKENS = 20, 12
 SWEEP = "10 values x 7 strengths x 100 items"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 ROWS = (
@@ -138,9 +129,7 @@ def main() -> int:
     rows = rows_of(planned(wanted.model, wanted.site, wanted.on, *sizes), wanted.quick)
     for row in rows:
         print(f"{'ok ' if row.ok else 'NOT'} {row.name}: {row.value}  [{row.target}]")
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    return 0 if all(row.ok for row in rows) else 1
+    return closed(rows, wanted.json, some=False)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,6 +43,8 @@ from vprobe.scoring import svo, valuelex
 from vprobe.types import ScaleRow
 from vprobe.values import SCHWARTZ, VALUELEX
 
+from rows import NOT_RUN, Row, closed
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("VPROBE_SHARED", ROOT.parent / "shared"))
 OFFICIAL = SHARED / "value_portrait" / "upstream"
@@ -50,16 +52,6 @@ PUBLISHED = SHARED / "value_portrait" / "published"
 REAL = ("tinytalk-3m", "craftgpt-5m", "stories260K")
 PERM = (0.37, 0.38, 0.26, 0.30, 0.33, 0.48, 0.40, 0.22, 0.23, 0.17)
 """Published reliabilities of group-centred labels by permuting raters, values in circle order."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -372,16 +364,11 @@ def main() -> int:
     for check in CHECKS:
         left = check.shared and not OFFICIAL.is_dir()
         if wanted.only not in check.name or left or (wanted.quick and not check.quick):
-            found.append(Row(check.name, check.target, "not run", False))
+            found.append(Row(check.name, check.target, NOT_RUN, False))
         else:
             found.append(judge(check, wanted.quick))
-    ran = [row for row in found if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run; "
-          f"{cpu_seconds() / 60:.1f} minutes of CPU")  # fmt: skip
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    judged = ran if wanted.quick or wanted.only else found
-    return 0 if judged and all(row.ok for row in judged) else 1
+    more = f"; {cpu_seconds() / 60:.1f} minutes of CPU"
+    return closed(found, wanted.json, some=bool(wanted.quick or wanted.only), more=more)
 
 
 if __name__ == "__main__":

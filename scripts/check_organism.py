@@ -8,14 +8,13 @@ PART. One thread each.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -46,19 +45,11 @@ from vprobe.pipeline import _truth
 from vprobe.types import ClaimRow, Direction, Prompt, Steering
 from vprobe.values import SCHWARTZ
 
+from rows import NOT_RUN, Row, closed
+
 ALPHA, DRAWS = 0.001, 2000
 LINEAR = 1.25
 """Rating points from the middle of the scale up to which its ends bend nothing."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -420,7 +411,7 @@ def main() -> int:
     with ProcessPoolExecutor(wanted.jobs, mp_context=get_context("spawn")) as pool:
         for name, target, answer in submitted(pool, size, wanted):
             if answer is None:
-                found.append(Row(name, target, "not run", False))
+                found.append(Row(name, target, NOT_RUN, False))
                 continue
             try:
                 value, ok = answer()
@@ -430,12 +421,8 @@ def main() -> int:
             print(
                 f"{'ok ' if ok else 'NOT'} {name}: {value}  [{target}] at {time.monotonic() - begun:.0f} s", flush=True
             )
-    ran = [row for row in found if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {time.monotonic() - begun:.0f} s")
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    judged_rows = ran if wanted.quick or wanted.only else found
-    return 0 if judged_rows and all(row.ok for row in judged_rows) else 1
+    more = f"; {time.monotonic() - begun:.0f} s"
+    return closed(found, wanted.json, some=bool(wanted.quick or wanted.only), more=more)
 
 
 if __name__ == "__main__":

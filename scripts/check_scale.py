@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import json
 import multiprocessing
 import os
 import random
@@ -25,9 +24,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rows import NOT_RUN, Row, closed
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -57,16 +58,6 @@ STEER = (
 )  # fmt: skip
 NOT_RESULTS = ("timing.json",)
 """The one file of a run with clock and host."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -328,7 +319,7 @@ def main() -> None:
     asked = parser.parse_args()
     rows = []
     for name, target, make in ROWS:
-        row = Row(name, target, "not run", False)
+        row = Row(name, target, NOT_RUN, False)
         if not asked.only or any(part in name for part in asked.only):
             start = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="vprobe-scale-") as place:
@@ -339,11 +330,7 @@ def main() -> None:
             print(f"{'ok  ' if row.ok else 'FAIL'} {name}   ({time.monotonic() - start:.0f} s)")
             print(f"       target {target}\n       value  {row.value}", flush=True)
         rows.append(row)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    ran = [row for row in rows if row.value != "not run"]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(rows) - len(ran)} not run")
-    sys.exit(not ran or not all(row.ok for row in ran))
+    sys.exit(closed(rows, asked.json, some=True))
 
 
 if __name__ == "__main__":

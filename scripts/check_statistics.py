@@ -20,14 +20,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from rows import NOT_RUN, Row, closed
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 HERE = Path(__file__).resolve().parent
-NOT_RUN = "not run"
 MODULES = (
     "statistics_core",
     "statistics_agreement",
@@ -36,16 +37,6 @@ MODULES = (
     "statistics_repeat",
 )
 """Where the rows are made, in the order of the criteria."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -136,13 +127,8 @@ def main() -> int:
                 found += [Row(name, target, NOT_RUN, False) for name, target in part.rows]
             else:
                 found += later[id(part)].result() if part.apart else judge(part, wanted.quick, not later)
-    ran = [row for row in found if not row.value.startswith(NOT_RUN)]
-    print(f"{sum(row.ok for row in ran)} of {len(ran)} rows ok, {len(found) - len(ran)} not run; "
-          f"{cpu_seconds() / 60:.1f} minutes of CPU")  # fmt: skip
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
-    judged = ran if wanted.quick or wanted.only else found
-    return 0 if judged and all(row.ok for row in judged) else 1
+    more = f"; {cpu_seconds() / 60:.1f} minutes of CPU"
+    return closed(found, wanted.json, some=bool(wanted.quick or wanted.only), more=more)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -52,7 +52,8 @@ import check_organism as planted_checks
 import steering_audits as audits
 import steering_cards
 import steering_causal
-from check_organism import FULL, QUICK, Bench, Row, Sizes
+from check_organism import FULL, QUICK, Bench, Sizes
+from rows import NOT_RUN, Row, closed
 
 ROOT = Path(__file__).resolve().parent.parent
 DOSES = np.array([-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6])
@@ -441,12 +442,9 @@ def main() -> int:
             found[waiting[one]] = _told(waiting[one], *one.result())
     if ALONE in names:
         found[ALONE] = _told(ALONE, *measured(ALONE, size))
-    rows = [found.get(name, Row(name, target, "not run", False)) for name, target, _ in ROWS]
-    print(f"{sum(row.ok for row in found.values())} of {len(found)} rows ok, {time.monotonic() - begun:.0f} s")
-    if wanted.json:
-        wanted.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    judged = list(found.values()) if wanted.quick or wanted.only else rows
-    return 0 if judged and all(row.ok for row in judged) else 1
+    rows = [found.get(name, Row(name, target, NOT_RUN, False)) for name, target, _ in ROWS]
+    more = f"; {time.monotonic() - begun:.0f} s"
+    return closed(rows, wanted.json, some=bool(wanted.quick or wanted.only), more=more)
 
 
 def _told(name: str, value: str, ok: bool, took: float) -> Row:

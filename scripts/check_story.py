@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import filecmp
-import json
 import os
 import random
 import re
@@ -22,31 +21,16 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from rows import NOT_RUN, Row, closed
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("VPROBE_SHARED", ROOT.parent / "shared"))
 PYTHON = sys.executable
 FAMILIES = 14
 REAL = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure.
-
-    Args:
-        name: What is shown.
-        target: What it must be, verbatim.
-        value: What it was.
-        ok: Whether the target was met.
-    """
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
@@ -407,12 +391,8 @@ def main() -> None:
             for row in lane
         ]
     judged = {row.name: row for row in made}
-    rows = [judged.get(c.name, Row(c.name, c.target, "not run", False)) for c in CHECKS]
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    good = sum(row.ok for row in made)
-    print(f"{good} of {len(made)} rows ok, {len(rows) - len(made)} not run")
-    sys.exit(good != len(made) or not made)
+    rows = [judged.get(c.name, Row(c.name, c.target, NOT_RUN, False)) for c in CHECKS]
+    sys.exit(closed(rows, asked.json, some=True))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from vprobe import activations, batching
 from vprobe.types import Site, Tokens
 
 from engine_setup import (
-    NOT_RUN,
     POSITIONS,
     ROOT,
     SHAPES,
@@ -30,6 +29,7 @@ from engine_setup import (
     turns,
     waste,
 )
+from rows import NOT_RUN
 
 
 def same_batches(bench: Bench) -> list[list[Tokens]]:
@@ -217,7 +217,7 @@ def tokens_of(drawn: Sequence[Sequence[Tokens]]) -> str:
 def large(bench: Bench) -> list[Shown]:
     """Read the whole job with the GPU preset's model, beside the card's own rate of matrix products."""
     if bench.preset == "cpu":
-        return [NOT_RUN]
+        return [(NOT_RUN, False)]
     rows = bench.said if bench.gpu else bench.said[:40]
     ours(bench, rows[:20])
     took = seconds(bench.gpu, lambda: ours(bench, rows))

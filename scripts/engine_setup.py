@@ -27,19 +27,8 @@ CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-NOT_RUN = ("not run", False)
 DRAWS = 60
 Shown = tuple[str, bool]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: what is shown, what it must be, what it was, and whether that is ok."""
-
-    name: str
-    target: str
-    value: str
-    ok: bool
 
 
 @dataclass(frozen=True)
