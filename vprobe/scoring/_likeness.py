@@ -42,6 +42,17 @@ def number(text: str) -> float:
     return math.nan if rating is None else rating
 
 
+def parse(text: str, version: str, item_id: str) -> float:
+    """Read an answer in words as a number from 1 to 6; NaN where it names none of the six answers.
+
+    Args:
+        text: The answer.
+        version: Not used: an answer means the same in every wording and order.
+        item_id: Not used: all items have the same answers.
+    """
+    return number(text)
+
+
 @functools.cache
 def _phrases() -> tuple[Option, ...]:
     """Return all phrases, from most to least alike; the labels are those of our own items, which need no download."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -23,13 +24,23 @@ LEAST_RESPONDENTS = 10
 _UNITS = ("rating points above the mean of all portraits", "rating points from 1 to 6")
 
 
-def versions() -> tuple[str, ...]:
-    """List the wordings the portraits are put in, each in both orders."""
+def versions(folder: Path | None = None) -> tuple[str, ...]:
+    """List the wordings the portraits are put in, each in both orders.
+
+    Args:
+        folder: Not used: the wordings of the question are ours.
+    """
     return tuple(one.name for one in portrait_templates())
 
 
-def parse(text: str) -> float:
-    """Read an answer as a rating: one of the six phrases, or a whole number from 1 to 6 and nothing else; else NaN."""
+def parse(text: str, version: str, item_id: str) -> float:
+    """Read an answer as a rating: one of the six phrases, or a whole number from 1 to 6 and nothing else; else NaN.
+
+    Args:
+        text: The answer.
+        version: Not used: an answer means the same in every wording and order.
+        item_id: Not used: all portraits have the same answers.
+    """
     plain = text.strip().strip(".()*\"' ")
     if plain in {str(i) for i in range(1, 7)}:
         return float(plain)

@@ -14,6 +14,7 @@ KIND = _tagged.KIND
 RULES = ("keyed",)
 ITEM_COLUMNS = ("item_id",)
 SCALE = _likeness.SCALE
+parse = _likeness.parse
 
 
 def known(folder: Path | None = None) -> tuple[str, ...]:
@@ -32,17 +33,6 @@ def versions(folder: Path | None = None) -> tuple[str, ...]:
         folder: Not used: the items are part of the package.
     """
     return benchmarks.load(NAME, limit=1).versions
-
-
-def parse(text: str, version: str, item_id: str) -> float:
-    """Read an answer in words as a number from 1 to 6; NaN where it names none of the six answers.
-
-    Args:
-        text: The answer.
-        version: Not used: an answer means the same in every wording and order.
-        item_id: Not used: all items have the same answers.
-    """
-    return _likeness.number(text)
 
 
 def score(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | None = None) -> tuple[ScaleRow, ...]:

@@ -13,6 +13,7 @@ KIND = _pvq.KIND
 RULES = _pvq.RULES
 ITEM_COLUMNS = ("item",)
 SCALE = _pvq.SCALE
+versions, parse = _pvq.versions, _pvq.parse
 
 
 def known(folder: Path | None = None) -> tuple[str, ...]:
@@ -22,26 +23,6 @@ def known(folder: Path | None = None) -> tuple[str, ...]:
         folder: Not used: scoring needs no wording.
     """
     return accepted(key().name, key().n_items)
-
-
-def versions(folder: Path | None = None) -> tuple[str, ...]:
-    """List the wordings, each in both orders.
-
-    Args:
-        folder: Not used: the wordings are ours.
-    """
-    return _pvq.versions()
-
-
-def parse(text: str, version: str, item_id: str) -> float:
-    """Read an answer in words as a rating from 1 to 6; NaN where it names none.
-
-    Args:
-        text: One of the six phrases of the scale, or a digit.
-        version: Not used: an answer means the same in every wording and order.
-        item_id: Not used: all portraits have the same answers.
-    """
-    return _pvq.parse(text)
 
 
 def score(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | None = None) -> tuple[ScaleRow, ...]:

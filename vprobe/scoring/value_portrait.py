@@ -20,6 +20,7 @@ KIND = _tagged.KIND
 RULES = ("released", "paper", "released-less-human", "paper-less-human")
 ITEM_COLUMNS = ("portrait_id", "option_id")
 SCALE = _likeness.SCALE
+parse = _likeness.parse
 FAMILIES = (("pvq", words.SCHWARTZ), ("bfi", words.BIG_FIVE), ("higher_pvq", words.HIGHER_ORDER))
 """Upstream's names of the three sets of scales that have a baseline of their own."""
 TAG = 0.3
@@ -55,17 +56,6 @@ def versions(folder: Path | None = None) -> tuple[str, ...]:
         DataError: The data are missing or not the pinned version.
     """
     return benchmarks.load(NAME, folder=folder, limit=1).versions
-
-
-def parse(text: str, version: str, item_id: str) -> float:
-    """Read an answer in words as a number from 1 to 6; NaN where it names none of the six answers.
-
-    Args:
-        text: The answer.
-        version: Not used: an answer means the same in every wording and order.
-        item_id: Not used: all items have the same answers.
-    """
-    return _likeness.number(text)
 
 
 def score(answers: AnswerTable, *, rule: str = RULES[0], folder: Path | None = None) -> tuple[ScaleRow, ...]:
