@@ -12,12 +12,11 @@ import pytest
 from typer.testing import CliRunner
 from vprobe import api, backends, damage, exports, organism, pipeline, store
 from vprobe.backends import Backend
-from vprobe.claims import Climb
 from vprobe.cli import app
 from vprobe.config import RunConfig
 from vprobe.errors import ModelError, VprobeError
 from vprobe.pipeline import _ladder, _vector_card, _vector_make
-from vprobe.types import ChangeRow, DamageRow, DoseRow, NullRow, SaidRow
+from vprobe.types import ChangeRow, Climb, DamageRow, DoseRow, NullRow, SaidRow
 
 from tests import tiny
 

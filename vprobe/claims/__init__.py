@@ -8,13 +8,12 @@ A refusal is a result: it names what would have to be otherwise.
 
 from vprobe.claims._level import Level
 from vprobe.claims.acting import agrees, causal
-from vprobe.claims.ladder import Climb, Evidence, ladder
+from vprobe.claims.ladder import Evidence, ladder
 from vprobe.claims.order import correspondence
 from vprobe.claims.reading import beyond_text, decodable, held_out
 from vprobe.claims.structure import circle, dimensions, unique
 
 __all__ = [
-    "Climb",
     "Evidence",
     "Level",
     "agrees",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vprobe.claims._level import FEWEST_NULLS
 from vprobe.stats import LEAST_RELIABILITY
-from vprobe.types import AblationRow, Agreement, ClaimRow, InterchangeRow
+from vprobe.types import AblationRow, Agreement, ClaimRow, Climb, InterchangeRow
 
 SHARE = 0.5
 """Share of the ceiling that the lower end of r has to reach on rung 4."""
@@ -45,23 +45,6 @@ class Evidence:
     exchanged: InterchangeRow | None = None
     instruments: tuple[tuple[str, float], ...] = ()
     families: tuple[tuple[str, bool], ...] = ()
-
-
-@dataclass(frozen=True)
-class Climb:
-    """The highest rung one value reaches.
-
-    Args:
-        value: Canonical value name.
-        rung: 0 is none, 8 the highest.
-        name: What the rung says.
-        missing: What the next rung says, and why it is not reached; empty at the top.
-    """
-
-    value: str
-    rung: int
-    name: str
-    missing: str
 
 
 def ladder(evidence: Sequence[Evidence], *, alpha: float = 0.05) -> tuple[Climb, ...]:

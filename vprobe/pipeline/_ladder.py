@@ -12,11 +12,11 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from vprobe import store
-from vprobe.claims import Climb, Evidence, ladder
+from vprobe.claims import Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
 from vprobe.pipeline._tried import Seeded, Tried, in_words, seeds, tried
-from vprobe.report import Ladder, Rung
-from vprobe.types import AblationRow, Agreement, BaselineRow, ClaimRow, InterchangeRow, ModelInfo, TransferRow
+from vprobe.report import Ladder
+from vprobe.types import AblationRow, Agreement, BaselineRow, ClaimRow, Climb, InterchangeRow, ModelInfo, TransferRow
 from vprobe.values import SCHWARTZ
 
 Row = TypeVar("Row", AblationRow, InterchangeRow)
@@ -77,8 +77,7 @@ def for_report(folder: Path) -> Ladder | None:
     found = climb([folder])
     if not found:
         return None
-    rungs = tuple(Rung(one.value, one.rung, one.name, one.missing) for one in found[0].climbs)
-    return Ladder(found[0].method, rungs, *in_words(found[0].tried, found[0].seeds))
+    return Ladder(found[0].method, found[0].climbs, *in_words(found[0].tried, found[0].seeds))
 
 
 def _rows(folder: Path) -> tuple[Agreement, ...]:

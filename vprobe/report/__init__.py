@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vprobe.report.ladder import Ladder, Rung
+from vprobe.report.ladder import Ladder
 from vprobe.report.page import write
 from vprobe.report.vector_card import write_card
 
-__all__ = ["Ladder", "Rung", "write", "write_card"]
+__all__ = ["Ladder", "write", "write_card"]

@@ -7,23 +7,7 @@ from dataclasses import dataclass
 from vprobe.report import style
 from vprobe.report.grids import Grid
 from vprobe.report.parts import Section
-
-
-@dataclass(frozen=True)
-class Rung:
-    """How far one value climbs.
-
-    Args:
-        value: Canonical value name.
-        number: 0 is none, 8 the highest.
-        name: What the rung says.
-        missing: What the next rung says, and why it is not reached; empty at the top.
-    """
-
-    value: str
-    number: int
-    name: str
-    missing: str
+from vprobe.types import Climb
 
 
 @dataclass(frozen=True)
@@ -32,13 +16,13 @@ class Ladder:
 
     Args:
         method: Direction method of its probes.
-        rungs: One per value.
+        climbs: One per value.
         tried: How many configurations were tried, in one line.
         seeds: The seeds of all stages, in one line.
     """
 
     method: str
-    rungs: tuple[Rung, ...]
+    climbs: tuple[Climb, ...]
     tried: str
     seeds: str
 
@@ -49,9 +33,9 @@ def section(ladder: Ladder) -> Section:
     Args:
         ladder: Of the run.
     """
-    order = style.in_order([one.value for one in ladder.rungs])
-    rungs = sorted(ladder.rungs, key=lambda one: order.index(one.value))
-    cells = tuple((style.title(one.value), f"{one.number}", one.name, one.missing or "nothing") for one in rungs)
+    order = style.in_order([one.value for one in ladder.climbs])
+    climbs = sorted(ladder.climbs, key=lambda one: order.index(one.value))
+    cells = tuple((style.title(one.value), f"{one.rung}", one.name, one.missing or "nothing") for one in climbs)
     head = ("value", ">rung", "reached", "why not the next")
     notes = (f"{ladder.tried[:1].upper()}{ladder.tried[1:]}.", f"{ladder.seeds[:1].upper()}{ladder.seeds[1:]}.")
     return Section(

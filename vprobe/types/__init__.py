@@ -17,7 +17,7 @@ from vprobe.types._inside import HOOKS, POINTS, Activations, Direction, ModelInf
 from vprobe.types._items import Benchmark, Item, Loading, Option, Reliability, Template
 from vprobe.types._methods import MethodRow, PatternRow, TraitPairRow, ValidityRow
 from vprobe.types._placement import ONE_DEVICE, Placement
-from vprobe.types._results import Agreement, Count, Fold, RunInfo, Scores
+from vprobe.types._results import Agreement, Climb, Count, Fold, RunInfo, Scores
 from vprobe.types._rows import (
     ClaimRow,
     ConditionRow,
@@ -70,6 +70,7 @@ __all__ = [
     "CardTable",
     "ChangeRow",
     "ClaimRow",
+    "Climb",
     "ConditionRow",
     "Count",
     "DamageRow",

@@ -145,3 +145,20 @@ class RunInfo:
     seed: int
     data: tuple[tuple[str, str], ...] = ()
     counts: tuple[Count, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Climb:
+    """The highest rung one value reaches.
+
+    Args:
+        value: Canonical value name.
+        rung: 0 is none, 8 the highest.
+        name: What the rung says.
+        missing: What the next rung says, and why it is not reached; empty at the top.
+    """
+
+    value: str
+    rung: int
+    name: str
+    missing: str
