@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 from vprobe import backends, organism
-from vprobe.backends import _families, _loading
+from vprobe.backends import _families, _loading, _placed
 from vprobe.backends._engine import Engine
 from vprobe.errors import InputError, ModelError
 from vprobe.types import Placement, Site
@@ -178,6 +178,23 @@ def test_eight_bits_of_torchao_read_as_the_numbers_they_stand_for(folder: Path, 
         own[name].copy_(kept[name].dequantize())
     assert small.info.fingerprint != plain.info.fingerprint
     agrees(led.found(small), led.found(reference), limit=1e-4)
+
+
+def test_a_model_that_was_to_be_smaller_and_is_not_is_refused(folder: Path) -> None:
+    model = _loading.load(
+        str(folder), revision="", dtype="float32", device=torch.device("cpu"), trust_remote_code=False
+    ).model
+    _placed.check_fewer(model, Placement(), "m")
+    with pytest.raises(ModelError, match="--quantize int8 left every weight as it was"):
+        _placed.check_fewer(model, Placement(quantize="int8"), "m")
+    model.model.layers[1].mlp.up_proj = Eighths(model.model.layers[1].mlp.up_proj)
+    _placed.check_fewer(model, Placement(quantize="int8"), "m")
+
+
+@pytest.mark.skipif(not has("torchao"), reason="torchao is not installed")
+def test_torchao_knows_no_layer_of_gpt_2_and_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="left every weight as it was"):
+        backends.load(str(tiny.build("gpt2", tmp_path)), placement=Placement(quantize="int8"))
 
 
 @pytest.mark.skipif(not has("bitsandbytes"), reason="bitsandbytes is not installed")

@@ -138,6 +138,7 @@ def load(
             "its weights (safetensors)",
         )
     _complete(report, name)
+    _placed.check_fewer(model, placement, name)
     model.eval().requires_grad_(False)
     if device.type == "cpu":
         _one_thread_if_small(model)

@@ -42,6 +42,29 @@ def arguments(placement: Placement, device: torch.device, kind: Any) -> dict[str
     return given
 
 
+def check_fewer(model: Any, placement: Placement, name: str) -> None:
+    """Refuse a model that was to have fewer bits and has none of its weights so; libraries pass over layers silently.
+
+    Args:
+        model: The model as it was loaded.
+        placement: In how many bits it was to be.
+        name: What the model is called.
+
+    Raises:
+        ModelError: Every weight is as it would be without.
+    """
+    if placement.quantize and all(_whole(weight) for weight in model.parameters()):
+        raise ModelError(
+            f"--quantize {placement.quantize} left every weight as it was", where=name,
+            expected="a model of linear layers (GPT-2's are of another kind, which torchao does not know)",
+            do="leave --quantize out, or choose another kind of it",
+        )  # fmt: skip
+
+
+def _whole(weight: torch.Tensor) -> bool:
+    return type(weight.data) is torch.Tensor and weight.dtype.is_floating_point
+
+
 def only(option: str, engine: str) -> ModelError:
     """Return the error for an option that one engine has."""
     return ModelError(
@@ -80,7 +103,7 @@ def _quantized(name: str, kind: Any) -> Any:
         library("torchao.quantization", package="torchao", oldest=(0, 15), below=20, do=_EXTRA)
         from torchao.quantization import Int8WeightOnlyConfig  # pyright: ignore[reportMissingImports]
 
-        return transformers.TorchAoConfig(Int8WeightOnlyConfig())
+        return transformers.TorchAoConfig(Int8WeightOnlyConfig(version=2))  # 1 warns, and will go
     library("bitsandbytes", package="bitsandbytes", oldest=(0, 46), below=60, do=_EXTRA)
     if name == "llm-int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
