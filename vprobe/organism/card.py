@@ -14,7 +14,7 @@ from vprobe.organism import _behavior as behavior
 from vprobe.organism import _layout as layout
 from vprobe.organism._encoder import DEFAULT, GAIN, UNHEARD
 from vprobe.organism.items import Speaker
-from vprobe.types import Site
+from vprobe.types import ModelInfo, Site
 from vprobe.values import SCHWARTZ, VALUELEX_SUB
 
 
@@ -53,6 +53,14 @@ class Card:
     speakers: tuple[Speaker, ...] = ()
     fingerprint: str = ""
     heard: bool = True
+
+    def holds_for(self, model: ModelInfo) -> bool:
+        """Tell whether a model runs with the weights and in the number format the card is true of.
+
+        The head that finds the nearest word for or against tells neighbours apart by 8 in 4,500. Rounded to bfloat16 or
+        8 bits it takes others for the nearest and signs turn: the same folder, loaded so, is another model.
+        """
+        return model.dtype == "float32" and self.fingerprint in ("", model.fingerprint)
 
     def expected_rating(
         self, profile: Float[np.ndarray, "*sample value"], loadings: Float[np.ndarray, "sample value"]

@@ -17,6 +17,7 @@ from vprobe.pipeline import _beside as beside
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, partly, quiet, shared
 from vprobe.pipeline._own import answered, shown
 from vprobe.pipeline._read import by_source, eased, same_items
+from vprobe.pipeline._truth import untrue
 from vprobe.ranks import ALONE, Rank
 from vprobe.types import Benchmark, Count, Prompt, Site, SiteNorm, Tokens
 
@@ -123,6 +124,7 @@ def _extracted(job: _Job, tell: Tell) -> Stage:
         ("sites", len(job.sites)),
         ("positions", ", ".join(config.positions)),
         ("untrained model", untrained),
+        *untrue(config, backend.info),
         *eased(backend),
     )
     return Stage("extract", folder, facts, job.counts)

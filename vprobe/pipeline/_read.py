@@ -16,6 +16,7 @@ from vprobe.errors import InputError, ModelError, StoreError
 from vprobe.pipeline._common import Stage, Tell, info, join, load_backend, load_benchmarks, partly, quiet, shared
 from vprobe.pipeline._resumed import resumed
 from vprobe.pipeline._scales import Generated, generated, scales
+from vprobe.pipeline._truth import untrue
 from vprobe.ranks import ALONE, Rank
 from vprobe.types import Answers, Benchmark, Count, Prompt, Response, ScaleRow
 
@@ -123,7 +124,7 @@ def _rated(
     if more.rows:
         store.save_rows(folder, "generation", more.rows)
     facts = _rate_facts(backend, asked.prompts, said, (*scored, *more.scales))
-    return Stage("rate", folder, facts, counts)
+    return Stage("rate", folder, (*facts, *untrue(config, backend.info)), counts)
 
 
 def _rate_facts(

@@ -21,6 +21,7 @@ from vprobe.pipeline._prompted import Prompted, over_values, prompted
 from vprobe.pipeline._read import Asked
 from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import Study, study
+from vprobe.pipeline._truth import untrue
 from vprobe.pipeline._untried import untried
 from vprobe.types import Agreement, Benchmark, ChangeRow, DoseRow, NullRow, PromptRow
 from vprobe.values import SCHWARTZ, find
@@ -67,7 +68,8 @@ def steer_sweep(folder: Path, config: RunConfig, *, backend: Backend | None = No
             store.drop(folder, ("claims",))
             _save(folder, rows, asked)
         store.save_info(folder, info("steer", config, backend.info, found, counts, told), stage)
-    return Stage("steer", folder, (*_facts(config, values, rows), *told), tuple(counts))
+    facts = (*_facts(config, values, rows), *untrue(config, backend.info), *told)
+    return Stage("steer", folder, facts, tuple(counts))
 
 
 def _few(

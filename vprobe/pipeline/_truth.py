@@ -13,14 +13,17 @@ from vprobe.config import RunConfig
 from vprobe.errors import DataError
 from vprobe.pipeline._common import model_path
 from vprobe.pipeline._study import Keyed, keyed
-from vprobe.types import ConditionRow, Direction, DoseRow, TruthRow
+from vprobe.types import ConditionRow, Direction, DoseRow, ModelInfo, TruthRow
 from vprobe.values import SCHWARTZ
 
+ANOTHER = "the truth card is of the float32 weights, and rounded ones misread texts; no truth is shown beside figures"
 RATING, PROFILE, SLOPE, COSINE = "rating points", "profile units", "points per SD of the key", "cosine"
 
 
 def truth(folder: Path, config: RunConfig) -> tuple[TruthRow, ...]:
     """Write the truth beside what a run estimated; nothing is written for a model or items without known truth.
+
+    A model loaded otherwise than its card says, such as in bfloat16, is one without known truth.
 
     Args:
         folder: A run.
@@ -30,6 +33,9 @@ def truth(folder: Path, config: RunConfig) -> tuple[TruthRow, ...]:
         card = organism.read_card(Path(model_path(config.model)))
         true = planted.truths(Path(config.data) if config.data else None)
     except DataError:
+        return ()
+    model = store.load_info(folder).model
+    if model is None or not card.holds_for(model):
         return ()
     samples = tuple(sample.item_id for sample in store.load_samples(folder))
     if any(item not in true for item in samples) or config.benchmark != ("planted",):
@@ -42,6 +48,21 @@ def truth(folder: Path, config: RunConfig) -> tuple[TruthRow, ...]:
     rows += _cosines(folder, card, items, loadings, config)
     store.save_rows(folder, "truth", rows, TruthRow)
     return tuple(rows)
+
+
+def untrue(config: RunConfig, model: ModelInfo) -> tuple[tuple[str, str], ...]:
+    """Say as a fact that a model with a truth card was loaded otherwise than the card says; nothing of other models.
+
+    Args:
+        config: Names the model.
+        model: The model as it was loaded.
+    """
+    try:
+        holds = organism.read_card(Path(model_path(config.model))).holds_for(model)
+    except DataError:
+        return ()
+    how = f"--quantize {config.quantize}" if config.quantize else model.dtype
+    return () if holds else (("PLANTED VALUES DO NOT HOLD", f"{how}: {ANOTHER}"),)
 
 
 def _items(card: organism.Card, items: Keyed, loadings: np.ndarray) -> list[TruthRow]:
