@@ -269,6 +269,7 @@ def test_site_specs_expand_to_sorted_sites(specs, layers, expected):
     ("specs", "layers", "error", "says"),
     [
         (["resid_pos:all"], "", InputError, "resid_post"),
+        (["blocks.*.hook_resid_pots"], "", InputError, r"did you mean 'blocks\.\*\.hook_resid_post'"),
         (["resid_post:9"], "", ModelError, "layers 0 to 3"),
         (["resid_post:all"], "2-9", ModelError, "layers 0 to 3"),
         (["resid_post:3-1"], "", InputError, "3,5 or 4-12"),

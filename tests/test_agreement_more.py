@@ -57,6 +57,8 @@ def test_forms_of_one_rating_agree_and_a_shift_between_them_is_seen():
     assert gap.p < 0.01 and ": equivalent" in gap.note and (gap.n_scored, gap.n_unscored) == (199, 1)
     moved = agreement.forms(first, far, GROUPS, comparison="forward~reversed", draws=39, seed=0, resamples=200)
     assert moved[0].estimate < 0.7 and moved[2].p > 0.9 and "not shown to be equivalent" in moved[2].note
+    alike = agreement.forms(truth, 1.001 * truth, GROUPS, comparison="forward~reversed", draws=9, seed=0, resamples=20)
+    assert "over queries, 0.00 (p" in alike[2].note, "a slope that rounds to 0 has no sign"
 
 
 def test_nothing_in_common_is_no_number():

@@ -358,7 +358,8 @@ def test_bad_answers_give_one_message_and_exit_1(vprobe, tmp_path: Path) -> None
         (("score", "svo", "--answers", file), "no column item"),
         (("labels", "everyday"), "unknown benchmark with raw ratings"),
         (("compare",), "run folders, or one file of answers"),
-        (("data", "get", "pvq-21"), "yours to supply"),
+        (("data", "get", "pvq-21"), "to do: get the wording from its author"),
+        (("rate", "--model", "organism", "--temperature", "nan"), "--temperature: nan"),
     ):
         said = vprobe(*words)
         assert said.code == 1 and message in said.err and not said.out, (words, said)

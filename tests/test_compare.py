@@ -159,7 +159,7 @@ def test_a_model_without_facts_is_refused_with_the_nearest_and_facts_of_other_mo
 def test_scores_of_two_sorts_are_never_compared(name: str, other: str) -> None:
     rows, facts = made(seed=0)
     mixed = [replace(one, **{name: other}) if one.respondent == facts[0].model else one for one in rows]
-    with pytest.raises(InputError, match=f"several sorts, {name}: .*{other}"):
+    with pytest.raises(InputError, match=rf"several sorts, {name}: .*{other}[\s\S]*choose one by --"):
         compare.models(mixed, facts)
 
 
@@ -176,7 +176,7 @@ def test_scales_of_several_units_are_compared_one_at_a_time(tmp_path: Path) -> N
     facts = [ModelFacts(f"{f}{s}", f, s) for f in "abc" for s in (1.0, 8.0)]
     rows = [row(one.model, scale, len(one.model) + one.size, instrument="svo", family="svo", unit=unit)
             for one in facts for scale, unit in (("angle", "degrees"), ("transitive", "share"))]  # fmt: skip
-    with pytest.raises(InputError, match=r"several sorts, unit[\s\S]*choose one scale"):
+    with pytest.raises(InputError, match=r"several sorts, unit[\s\S]*choose one by --scale"):
         compare.models(rows, facts)
     found = compare.models(compare.choose(rows, family="svo", scale="angle"), facts)
     assert found.table.values == ("angle",) and found.table.unit == "degrees"

@@ -22,11 +22,14 @@ def test_tables_group_keys(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("modle = 'x'\n", "did you mean 'model'"),
-        ("model = 3\n", "option model"),
-        ("limit = -1\n", "option limit"),
-        ("seed = true\n", "option seed"),
-        ("strengths = ['a']\n", "option strengths"),
-        ("model = \n", "not TOML"),
+        ("model = 3\n", "c.toml, key model: 3"),
+        ("limit = -1\n", "c.toml, key limit: -1"),
+        ("seed = true\n", "key seed"),
+        ("strengths = ['a']\n", "key strengths"),
+        ("temperature = nan\n", "key temperature: nan[\\s\\S]*a number from 0"),
+        ("temperature = -1\n", "a number from 0"),
+        ("stop = ['']\n", "none of them empty"),
+        ("model = \n", "not TOML: "),
     ],
 )
 def test_a_bad_configuration_is_answered_with_what_was_expected(tmp_path: Path, text: str, message: str) -> None:
@@ -35,9 +38,15 @@ def test_a_bad_configuration_is_answered_with_what_was_expected(tmp_path: Path, 
         config.read(tmp_path / "c.toml")
 
 
+def test_a_whole_number_does_where_a_fraction_may_stand(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("temperature = 1\n")
+    assert repr(config.read(tmp_path / "c.toml").temperature) == "1.0"
+
+
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"none\.toml: cannot be read: No such file") as caught:
         config.read(tmp_path / "none.toml")
+    assert "Errno" not in str(caught.value) and "to do: give the path of a file that is there" in str(caught.value)
 
 
 def test_the_manifest_holds_no_output_folder() -> None:

@@ -312,6 +312,8 @@ def test_a_file_that_is_no_lexicon_is_refused(text, tmp_path) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match="is no lexicon"):
         lexicon.read(tmp_path / "a.json")
+    with pytest.raises(InputError, match=r"b\.json: cannot be read: No such file"):
+        lexicon.read(tmp_path / "b.json")
 
 
 @pytest.mark.parametrize(

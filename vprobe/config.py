@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vprobe.errors import InputError, unknown
+from vprobe.errors import READABLE, InputError, reason, unknown
 
 PLUG_INS = ("method", "steer_method", "steer_operation", "benchmark", "backend")
 """Fields that name plug-ins."""
+_FLAGS = {"steer_value": "--values", "steer_positions": "--on", "steer_options": "--option", "persona_limit": "--limit"}
+"""Command-line options that are spelled otherwise than their field."""
 
 
 def _opt(default: Any, help: str, **extra: Any) -> Any:
@@ -124,14 +126,18 @@ class RunConfig:
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("out", "data"))
         return tuple((name, list(value) if isinstance(value, tuple) else value) for name, value in pairs)
 
-    def changed(self, other: dict[str, Any]) -> RunConfig:
+    def changed(self, other: dict[str, Any], *, path: str = "") -> RunConfig:
         """Return a copy with some fields replaced; None leaves a field as it is.
+
+        Args:
+            other: Field names and values.
+            path: File they were read from, which errors name; empty where they are a command's options.
 
         Raises:
             InputError: Unknown field or wrong type.
         """
         given = {key: value for key, value in other.items() if value is not None}
-        return dataclasses.replace(self, **{key: _checked(key, value) for key, value in given.items()})
+        return dataclasses.replace(self, **{key: _checked(key, value, path) for key, value in given.items()})
 
 
 def names() -> tuple[str, ...]:
@@ -149,10 +155,17 @@ def default_of(name: str) -> Any:
     return next(f.default for f in fields(RunConfig) if f.name == name)
 
 
-def _checked(key: str, value: Any) -> Any:
+def flag_of(name: str) -> str:
+    """Return the command-line option of a field, such as `--limit`: what steers goes without `steer` there."""
+    return _FLAGS.get(name) or "--" + name.removeprefix("steer_").removeprefix("damage_").replace("_", "-")
+
+
+def _checked(key: str, value: Any, path: str) -> Any:
     """Return the value as the field's type, or say what was expected."""
     default = default_of(key)
-    wrong = InputError(f"{value!r}", where=f"option {key}", expected=f"something like {default!r}", do=help_of(key))
+    where = f"{path}, key {key}" if path else flag_of(key)
+    like = "words, none of them empty" if default == () else f"something like {default!r}"
+    wrong = InputError(f"{value!r}", where=where, expected=like, do=help_of(key))
     if isinstance(default, tuple):
         value = (value,) if isinstance(value, (str, int, float)) else value
         if not isinstance(value, (list, tuple)):
@@ -168,10 +181,14 @@ def _checked(key: str, value: Any) -> Any:
         if type(default) is not type(value):
             raise wrong
         return value
+    if isinstance(default, float) and isinstance(value, int):
+        value = float(value)
     if not isinstance(value, type(default)):
         raise wrong
+    if isinstance(value, float) and not 0 <= value < math.inf:
+        raise InputError(f"{value}", where=where, expected="a number from 0", do=help_of(key))
     if isinstance(value, int) and not 0 <= value < 2**32:
-        raise InputError(f"{value}", where=wrong.where, expected="a whole number from 0", do=help_of(key))
+        raise InputError(f"{value}", where=where, expected="a whole number from 0", do=help_of(key))
     return _plain_name(key, value) if isinstance(value, str) else value
 
 
@@ -192,11 +209,15 @@ def read(path: Path) -> RunConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("cannot be read", where=str(path), expected="a TOML file", do=str(error)) from None
+        raise InputError(
+            f"cannot be read: {reason(error)}", where=str(path), expected="a TOML file", do=READABLE
+        ) from None
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError("is not TOML", where=str(path), do=str(error)) from None
+        raise InputError(
+            f"is not TOML: {error}", where=str(path), expected='lines such as limit = 7 or model = "organism"'
+        ) from None
     flat: dict[str, Any] = {}
     for key, value in found.items():
         for name, setting in (value if isinstance(value, dict) else {key: value}).items():
@@ -206,7 +227,7 @@ def read(path: Path) -> RunConfig:
     for key in flat:
         if key not in names():
             raise unknown("key", key, names(), where=str(path))
-    return RunConfig().changed(flat)
+    return RunConfig().changed(flat, path=str(path))
 
 
 def write(config: RunConfig, path: Path) -> None:

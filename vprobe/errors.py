@@ -46,6 +46,20 @@ class RefusedError(VprobeError):
     """A statistic was asked for that would not be valid; the message names the reason."""
 
 
+READABLE = "give the path of a file that is there and that you may read"
+WRITABLE = "name a place you may write to, or free some space"
+
+
+def reason(error: Exception) -> str:
+    """Return why a file could not be read or written, without the system's error number and the path again.
+
+    Args:
+        error: What the operating system, or the reader of the format, raised.
+    """
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said.strip() or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name most like `name`, or an empty string when none is close.
 

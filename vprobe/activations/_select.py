@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vprobe.errors import InputError, ModelError, unknown
-from vprobe.types import POINTS, Answers, Count, ModelInfo, Prompt, Site, Tokens, plain_address
+from vprobe.types import HOOKS, POINTS, Answers, Count, ModelInfo, Prompt, Site, Tokens, plain_address
 
 POLICIES = ("skip", "error")
 
@@ -106,6 +106,9 @@ def expand_sites(
     for spec in (plain_address(part) for text in specs for part in text.replace(";", " ").split()):
         point, _, wanted = spec.partition(":") if ":" in spec else spec.partition(".")
         point = point.strip().lower().replace("-", "_")
+        if point == "blocks":
+            names = [f"blocks.{(spec + '.').split('.')[1]}.{hook}" for hook in HOOKS]
+            raise unknown("TransformerLens name", spec, names, where="--sites")
         if point not in POINTS:
             raise unknown("point", point, POINTS, where=f"site {spec}")
         if point not in points:

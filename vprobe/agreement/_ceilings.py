@@ -100,12 +100,12 @@ def _one(value: str, parts: np.ndarray, known: np.ndarray, seed: int, resamples:
         ends = stats.interval(used, lambda t, which=which: _three(t)[..., which], seed=seed, resamples=resamples)
         low = 1.0 if math.isnan(ends.low) and rel >= 1.0 - stats.ROUND_OFF else ends.low  # halves alike in every draw
         if not (rel >= stats.LEAST_RELIABILITY and low > 0):
-            why = f"unmeasurable: reliability of {name} {rel:.2f} (from {low:.2f})"
-            return replace(blank, note=told(f"uncorrected r = {r:.2f}", why))
+            why = f"unmeasurable: reliability of {name} {rel:z.2f} (from {low:z.2f})"
+            return replace(blank, note=told(f"uncorrected r = {r:z.2f}", why))
     ends = stats.interval(used, _ratio, seed=seed, resamples=resamples)
     estimate, top = float(_ratio(used.sum(axis=0))), math.sqrt(first * second)
     note = told(
-        f"uncorrected r = {r:.2f} of at most {top:.2f}", f"reliabilities {first:.2f} and {second:.2f}",
+        f"uncorrected r = {r:z.2f} of at most {top:z.2f}", f"reliabilities {first:z.2f} and {second:z.2f}",
         "above 1: a reliability is too low, or luck" if estimate > 1 else "", ends.reason,
     )  # fmt: skip
     return replace(blank, estimate=estimate, low=ends.low, high=ends.high, ceiling=1.0, note=note)

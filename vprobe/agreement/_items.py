@@ -263,7 +263,7 @@ def _ceiling(value: str, reliability: Sequence[Reliability] | None) -> tuple[flo
     if one is None or math.isnan(one.estimate):
         return math.nan, "unmeasurable: label reliability not known"
     low = one.estimate < stats.LEAST_RELIABILITY
-    noisy = f"unmeasurable: label reliability {one.estimate:.2f}" if low else ""
+    noisy = f"unmeasurable: label reliability {one.estimate:z.2f}" if low else ""
     return one.ceiling, _join(noisy, "ceiling of the whole benchmark")
 
 

@@ -115,8 +115,8 @@ def corrected(
         known = int((np.isfinite(x[:, column]) & np.isfinite(other).all(axis=1)).sum())
         row = _row("item", comparison, value, CORRECTED, found.estimate, np.empty(0), known, len(x), found.n_groups)
         note = _join(
-            f"uncorrected r = {found.r:.2f} of at most {found.ceiling:.2f}", found.reason,
-            f"reliabilities {found.reliability_x:.2f} and {found.reliability_y:.2f}" if not found.reason else "",
+            f"uncorrected r = {found.r:z.2f} of at most {found.ceiling:z.2f}", found.reason,
+            f"reliabilities {found.reliability_x:z.2f} and {found.reliability_y:z.2f}" if not found.reason else "",
             "above 1: a reliability is too low, or luck" if found.estimate > 1 else "",
         )  # fmt: skip
         top = math.nan if found.reason else 1.0
@@ -186,8 +186,8 @@ def _difference(
     verdict = "equivalent" if same.equivalent else "not shown to be equivalent"
     note = _join(
         f"p of equivalence within {margin:g} points (two one-sided tests over queries): {verdict}",
-        "90 % interval", f"95 % of differences from {far.low:.2f} to {far.high:.2f} points",
-        f"slope of the difference on the mean, over queries, {trend.slope:.2f} (p = {trend.slope_p:.2g})",
+        "90 % interval", f"95 % of differences from {far.low:z.2f} to {far.high:z.2f} points",
+        f"slope of the difference on the mean, over queries, {trend.slope:z.2f} (p = {trend.slope_p:.2g})",
     )  # fmt: skip
     return replace(row, low=same.low, high=same.high, p=same.p, note=note)
 

@@ -16,6 +16,7 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as hf_logging
 
+from vprobe import ranks
 from vprobe.backends import _placed, _products
 from vprobe.backends._fingerprint import fingerprint
 from vprobe.backends._size import one_reading
@@ -65,9 +66,10 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and len(have) > 1 and have[1].startswith("cuda"):
         return torch.device("cuda")
     if name not in have:
+        alone = "name one of these, or leave --device out"
         raise ModelError(
-            f"no device {name!r}", where="device", expected="auto, " + ", ".join(have),
-            do="start no more processes than GPUs" if numbered else "",
+            f"no device {name!r}", where="--device", expected="auto, " + ", ".join(have),
+            do=alone if ranks.find().alone else "start no more processes than GPUs",
         )  # fmt: skip
     return torch.device(name)
 
@@ -81,7 +83,7 @@ def dtype_of(name: str, device: torch.device) -> Any:
     if name not in DTYPES:
         near = nearest(name, DTYPES)
         hint = f"did you mean {near!r}?" if near else ""
-        raise ModelError(f"unknown dtype {name!r}", where="dtype", expected="one of " + ", ".join(DTYPES), do=hint)
+        raise ModelError(f"unknown dtype {name!r}", where="--dtype", expected="one of " + ", ".join(DTYPES), do=hint)
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     return getattr(torch, name)

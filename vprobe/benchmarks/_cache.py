@@ -91,7 +91,7 @@ def get(
         raise DataError(
             f"the wording of {data.name} is yours to supply", where="vprobe data get",
             expected=f"a folder with {data.name.replace('-', '_')}.csv in it, named by --data",
-            do=f"licence: {data.licence}",
+            do=f"get the wording from its author (licence: {data.licence}), or use portraits, which ships with vprobe",
         )  # fmt: skip
     if source is not None:
         _import(data, source, folder, progress)

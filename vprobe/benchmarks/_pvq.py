@@ -13,7 +13,7 @@ from vprobe import values as words
 from vprobe.benchmarks._pinned import DataSet
 from vprobe.benchmarks._pvq_keys import Key
 from vprobe.benchmarks._wordings import both_orders
-from vprobe.errors import DataError
+from vprobe.errors import READABLE, DataError, reason
 from vprobe.types import Benchmark, Item, Loading, Reliability, Template
 
 FORM = "portrait"
@@ -97,7 +97,7 @@ def load(key: Key, about: DataSet, folder: Path | None, limit: int | None) -> Be
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), expected=expected, do=error.strerror or "") from None
+        raise DataError(f"cannot be read: {reason(error)}", where=str(path), expected=expected, do=READABLE) from None
     texts = _texts(raw, path, key.n_items, expected)
     return Benchmark(
         name=about.name,
@@ -117,7 +117,9 @@ def _texts(raw: bytes, path: Path, n_items: int, expected: str) -> tuple[str, ..
     try:
         rows = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError("is not a UTF-8 CSV table", where=str(path), expected=expected, do=str(error)) from None
+        raise DataError(
+            f"is not a UTF-8 CSV table: {error}", where=str(path), expected=expected, do="save the file as CSV in UTF-8"
+        ) from None
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     if not {"item", "text"} <= set(head):
         found = f"columns {', '.join(head)}" if head else "an empty file"

@@ -49,7 +49,7 @@ def _items(rows: Sequence[Any], comparison: str) -> None:
             ratio = f"{number(other.estimate)} ({number(other.low)} .. {number(other.high)})"
         cells.append((
             values.title(row.value), f"{number(row.estimate)} ({number(row.low)} .. {number(row.high)})",
-            f"{number(row.null_low)} .. {number(row.null_high)}", number(row.p, 3), number(row.p_family, 3),
+            f"{number(row.null_low)} .. {number(row.null_high)}", show.chance(row.p), show.chance(row.p_family),
             number(row.ceiling), ratio, str(row.n_scored), str(row.n_groups), str(row.n_unscored),
         ))  # fmt: skip
     heads = ("value", "pairs preferred alike: gamma", "null 95 %", "p", "p family", "ceiling", "r over its ceiling",
@@ -85,7 +85,7 @@ def validity(rows: Sequence[Any]) -> None:
     for first, second in dict.fromkeys((row.first, row.second) for row in rows):
         mine = [row for row in rows if (row.first, row.second) == (first, second)]
         cells = [
-            (values.title(row.value), show.number(row.r), show.number(row.p_family, 3),
+            (values.title(row.value), show.number(row.r), show.chance(row.p_family),
              _won(row.won_apart, row.of_apart),
              _won(row.won_adjacent, row.of_adjacent), _won(row.won_inside, row.of_inside),
              _won(row.won_inside_adjacent, row.of_inside_adjacent), str(row.n))
@@ -147,7 +147,7 @@ def _tables(rows: Sequence[Any]) -> None:
         cells = [
             ("all" if row.value == "all" else values.title(row.value), row.comparison, row.statistic,
              number(row.estimate), f"{number(row.low)} .. {number(row.high)}",
-             f"{number(row.null_low)} .. {number(row.null_high)}", number(row.p, 3), number(row.ceiling),
+             f"{number(row.null_low)} .. {number(row.null_high)}", show.chance(row.p), number(row.ceiling),
              str(row.n_scored), str(row.n_groups), str(row.n_unscored))
             for row in rows if row.level == level
         ]  # fmt: skip
@@ -192,7 +192,7 @@ def shift(
 
     folder = o.need(run, "--run")
     config = o.resolve(
-        fields=o.running(locals()) | {
+        o.of_run(folder), fields=o.running(locals()) | {
             "benchmark": o.split(benchmark), "personas": personas, "persona_limit": limit,
             "steer_versions": o.split(versions),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from vprobe.cli import options as o
@@ -51,7 +50,7 @@ def figures(folder: Path) -> None:
     verdict = {(r.value, r.arm, r.audit): r.verdict for r in found}
     rows = [
         (values.title(r.value), r.arm, r.audit, r.measure, verdict.pop((r.value, r.arm, r.audit), ""), r.unit,
-         show.number(r.estimate, 3), "" if math.isnan(r.low) else f"{r.low:.3f} .. {r.high:.3f}", str(r.n_items))
+         show.number(r.estimate, 3), show.ends(r.low, r.high), str(r.n_items))
         for r in found
     ]  # fmt: skip
     heads = ("value", "arm", "audit", "measure", "verdict", "unit", "figure", "95 % interval", "n")
@@ -69,7 +68,7 @@ def beside(folder: Path) -> None:
 
     rows = [
         (values.title(r.value), r.arm, str(r.n_draws), show.number(r.mean, 3), show.number(r.sd, 3),
-         show.number(r.reach, 3), show.number(r.largest, 3), show.number(r.p, 3),
+         show.number(r.reach, 3), show.number(r.largest, 3), show.chance(r.p),
          "" if r.arm in ("steered", "prompted") else ("yes" if r.beyond else "no"), show.number(r.mean_shift, 3))
         for r in store.load_rows(folder, "nulls", NullRow)
     ]  # fmt: skip

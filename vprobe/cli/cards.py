@@ -114,6 +114,7 @@ def card(
     on: o.SteerPositions = None,
     limit: o.SteerLimit = None,
     null_draws: o.NullDraws = None,
+    stop: o.Stop = None,
     loading: o.Loading = o.USUAL,
     batch_tokens: o.BatchTokens = None,
     data: o.DataFolder = None,
@@ -148,7 +149,7 @@ def _said(folder: Path) -> None:
     rows = store.load_rows(folder, "said", SaidRow)
     show.table("change in log-prob per token and SD of label within queries", heads, [
         (values.title(r.value), r.arm, number(r.strength, 3), number(r.effect, 4),
-         f"{number(r.low, 4)} .. {number(r.high, 4)}", number(r.p, 4),
+         f"{number(r.low, 4)} .. {number(r.high, 4)}", show.chance(r.p, 4),
          show.share_of(r.anti, r.anti_low, r.anti_high), number(r.mean_shift, 3), str(r.n_items))
         for r in rows if r.arm == "steered"
     ], left=2)  # fmt: skip
@@ -168,8 +169,8 @@ def _transfers(folder: Path) -> None:
              "n", "shown")  # fmt: skip
     show.table("transfer: half the change from one outermost dose to the other", heads, [
         (values.title(r.value), r.instrument, f"{r.measure} ({r.unit})", {1: "up", -1: "down"}.get(r.predicted, "none"),
-         number(r.estimate, 3), f"{number(r.low, 3)} .. {number(r.high, 3)}", number(r.p, 4),
-         f"{number(r.null_low, 3)} .. {number(r.null_high, 3)}", number(r.null_p, 3), str(r.n),
+         number(r.estimate, 3), f"{number(r.low, 3)} .. {number(r.high, 3)}", show.chance(r.p, 4),
+         f"{number(r.null_low, 3)} .. {number(r.null_high, 3)}", show.chance(r.null_p), str(r.n),
          "yes" if r.shown else "no")
         for r in rows if not math.isnan(r.estimate)
     ], left=3)  # fmt: skip

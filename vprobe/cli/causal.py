@@ -129,11 +129,11 @@ def positions(
 def _ends(low: float, high: float, *, share: bool = False) -> str:
     if math.isnan(low):
         return "n/a"
-    return f"{low:.0%} .. {high:.0%}" if share else f"{low:.2f} .. {high:.2f}"
+    return f"{low:z.0%} .. {high:z.0%}" if share else f"{low:z.2f} .. {high:z.2f}"
 
 
 def _share(number: float) -> str:
-    return "n/a" if math.isnan(number) else f"{number:.0%}"
+    return "n/a" if math.isnan(number) else f"{number:z.0%}"
 
 
 def ablations(folder: Path) -> None:

@@ -35,7 +35,7 @@ def damage(
 
     folder = o.need(run, "--run")
     config = o.resolve(
-        fields=o.running(locals()) | {
+        o.of_run(folder), fields=o.running(locals()) | {
             "steer_value": o.split(values), "damage_limit": limit,
             "strengths": o.numbers(strengths, where="--strengths"),
         }
@@ -61,7 +61,7 @@ def costs(folder: Path, *, of: str = "damage") -> None:
         (values.title(r.value), number(r.strength, 3), number(r.coefficient, 3), number(r.kl, 3),
          f"{number(r.kl_low, 3)} .. {number(r.kl_high, 3)}", number(r.perplexity_ratio, 3),
          f"{number(r.accuracy_base, 3)} -> {number(r.accuracy, 3)}",
-         f"{number(r.change_low, 3)} .. {number(r.change_high, 3)}", number(r.same_p, 3), number(r.mass_ratio, 3),
+         f"{number(r.change_low, 3)} .. {number(r.change_high, 3)}", show.chance(r.same_p), number(r.mass_ratio, 3),
          f"{len(r.broken.split('; '))} broken" if r.broken else "kept")
         for r in rows
     ])  # fmt: skip

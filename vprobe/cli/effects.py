@@ -126,7 +126,7 @@ def _solved(folder: Path, of: str = "") -> None:
 
     rows = [
         (values.title(r.value), r.role, r.site, show.number(r.strength, 4), show.number(r.wanted),
-         show.number(r.tuned, 3), f"{r.reached:.3f} ({show.ends(r.low, r.high)})", _miss(r), str(r.n_items),
+         show.number(r.tuned, 3), f"{r.reached:z.3f} ({show.ends(r.low, r.high)})", _miss(r), str(r.n_items),
          show.number(r.n_needed, 0))
         for r in store.load_rows(folder, f"{of}solved", SolvedRow)
     ]  # fmt: skip
@@ -139,7 +139,7 @@ def _solved(folder: Path, of: str = "") -> None:
 
 def _miss(row: SolvedRow) -> str:
     low, high = row.low - row.wanted, row.high - row.wanted
-    return "" if math.isnan(row.miss) else f"{row.miss:+.3f} ({show.ends(low, high, '+.3f')})"
+    return "n/a" if math.isnan(row.miss) else f"{row.miss:+z.3f} ({show.ends(low, high, '+z.3f')})"
 
 
 def _responses(folder: Path, of: str = "") -> None:
@@ -148,7 +148,7 @@ def _responses(folder: Path, of: str = "") -> None:
 
     rows = [
         (values.title(r.value), r.method, r.site, show.number(r.slope, 3), show.ends(r.low, r.high),
-         show.share_of(r.anti, r.anti_low, r.anti_high), show.number(r.rho), show.number(r.trend_p, 4),
+         show.share_of(r.anti, r.anti_low, r.anti_high), show.number(r.rho), show.chance(r.trend_p, 4),
          show.number(r.saturation), show.number(r.mean_shift, 3), str(r.n_items))
         for r in store.load_rows(folder, f"{of}dose_response", ResponseRow)
     ]  # fmt: skip
@@ -177,7 +177,7 @@ def _specificity(folder: Path, of: str = "") -> None:
 
     rows = [
         (values.title(r.target), r.method, r.kind, show.number(r.own, 3), show.number(r.others, 3),
-         show.share_of(r.ratio, r.low, r.high, ".1%"), show.number(r.uniform, 3),
+         show.share_of(r.ratio, r.low, r.high, "z.1%"), show.number(r.uniform, 3),
          show.number(r.gain, 3), show.number(r.displacement, 0), show.number(r.leakage, 3), show.number(r.r2),
          str(r.n_items))
         for r in store.load_rows(folder, f"{of}specificity", SpecificityRow)

@@ -49,7 +49,7 @@ def evaluate(
     """Ask benchmarks of lm-evaluation-harness without and with steering (pip install 'vprobe[eval]')."""
     from vprobe import pipeline
 
-    config = o.resolve(fields=o.running(locals()))
+    config = o.resolve(o.of_run(run), fields=o.running(locals()))
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     config = o.beside(run, config)

@@ -59,7 +59,8 @@ def score(
     from vprobe import pipeline, scoring
 
     if (answers is None) == (run is None):
-        raise InputError("--answers and --run", where="score", expected="one of them")
+        said = "both --answers and --run" if run else "neither --answers nor --run"
+        raise InputError(said, where="score", expected="one of them")
     if name == "valuelex" and (run or judge or prototypes or classifier or people):
         given = scoring.read(name, answers) if answers else pipeline.completions_of(run or Path())
         judged = pipeline.judged(given, judge=judge, prototypes=prototypes, classifier=classifier, people=people,
@@ -154,7 +155,7 @@ def induce(
     from vprobe import pipeline
 
     config = o.resolve(
-        fields=o.running(locals()) | {
+        o.of_run(run), fields=o.running(locals()) | {
             "out": o.need(out, "--out"), "versions": o.split(versions), "greedy": greedy,
         }
     )  # fmt: skip

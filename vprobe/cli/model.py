@@ -146,7 +146,7 @@ def steer(
     from vprobe import pipeline
     from vprobe.cli import spoken
 
-    config = o.resolve(fields=o.running(locals()))
+    config = o.resolve(o.of_run(run), fields=o.running(locals()))
     if not (vector or neurons):
         o.need(value and str(run or ""), "--value and --run, or --vector, or --neurons")
     config = o.beside(run, config)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -150,10 +152,11 @@ def numbers(given: str | None, *, where: str) -> list[float] | None:
     """
     if given is None:
         return None
-    try:
-        return [float(word) for word in given.split(",")]
-    except ValueError:
-        raise InputError(f"{given!r}", where=where, expected="numbers with commas, such as -0.5,0,0.5") from None
+    with contextlib.suppress(ValueError):
+        found = [float(word) for word in given.split(",")]
+        if all(map(math.isfinite, found)):
+            return found
+    raise InputError(f"{given!r}", where=where, expected="numbers with commas, such as -0.5,0,0.5")
 
 
 def resolve(base: RunConfig | None = None, /, *, fields: dict[str, Any]) -> RunConfig:
@@ -221,6 +224,17 @@ def beside(folder: Path | None, config: RunConfig) -> RunConfig:
     if told:
         sys.stderr.write(told + "\n")
     return pipeline.as_recorded(folder, config)
+
+
+def of_run(folder: Path | None) -> RunConfig | None:
+    """Return the defaults of a command beside a run: its benchmark, and a method it has directions of.
+
+    Args:
+        folder: A run; None, or one without directions, leaves the defaults as they are.
+    """
+    from vprobe import pipeline, store
+
+    return pipeline.as_read(folder) if folder is not None and store.has(folder, "directions") else None
 
 
 def steered(given: Mapping[str, Any], base: RunConfig | None = None, *, every: bool = False) -> RunConfig:

@@ -130,8 +130,8 @@ def final(run: Path) -> None:
     rows = [
         (values.title(row.value), row.method, show.number(row.estimate),
          f"{show.number(row.low)} .. {show.number(row.high)}",
-         f"{show.number(row.null_low)} .. {show.number(row.null_high)}", show.number(row.p, 3),
-         show.number(row.p_family, 3), str(row.n_scored), str(row.n_groups))
+         f"{show.number(row.null_low)} .. {show.number(row.null_high)}", show.chance(row.p),
+         show.chance(row.p_family), str(row.n_scored), str(row.n_groups))
         for row in store.load_rows(run, "final", Agreement)
     ]  # fmt: skip
     heads = ("value", "method", "r", "95 % interval", "null 95 %", "p", "p family", "n", "queries")

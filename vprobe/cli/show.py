@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 Tell = Callable[[str, int, int], None]
+WIDE = 180
+"""Characters of a line of a table that goes into a file or to another program; a terminal has its own."""
 
 
 @contextlib.contextmanager
@@ -74,7 +76,18 @@ def number(value: Any, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
-def ends(low: float, high: float, spec: str = ".3f") -> str:
+def chance(p: float, digits: int = 3) -> str:
+    """Return a p value for a table: one too small for its digits is "<0.001", never 0; n/a where there is none.
+
+    Args:
+        p: The p value.
+        digits: Decimals.
+    """
+    text = number(float(p), digits)
+    return text if math.isnan(p) or float(text) else f"<{10.0**-digits:.{digits}f}"
+
+
+def ends(low: float, high: float, spec: str = "z.3f") -> str:
     """Return both ends of an interval, "n/a" where there is none.
 
     Args:
@@ -85,7 +98,7 @@ def ends(low: float, high: float, spec: str = ".3f") -> str:
     return "n/a" if math.isnan(low) or math.isnan(high) else f"{low:{spec}} .. {high:{spec}}"
 
 
-def share_of(share: float, low: float, high: float, spec: str = ".0%") -> str:
+def share_of(share: float, low: float, high: float, spec: str = "z.0%") -> str:
     """Return a share with its interval, "n/a" for what does not exist.
 
     Args:
@@ -111,13 +124,14 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, le
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=Text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, head in enumerate(heads):
         drawn.add_column(head, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*[Text(cell) for cell in row])
-    wide = None if sys.stdout.isatty() else 140
-    Console(width=wide, highlight=False, soft_wrap=False).print(drawn)
+    wide = None if sys.stdout.isatty() else WIDE
+    console = Console(width=wide, highlight=False, soft_wrap=False)
+    console.print(Text(title, style="bold"), drawn)
 
 
 def counts(found: Sequence[Any]) -> None:
@@ -187,8 +201,8 @@ def agreement(run: Path, *, comparisons: Sequence[str] = ()) -> None:
             number(row.estimate),
             f"{number(row.low)} .. {number(row.high)}",
             f"{number(row.null_low)} .. {number(row.null_high)}",
-            number(row.p, 3),
-            number(row.p_family, 3),
+            chance(row.p),
+            chance(row.p_family),
             number(row.ceiling),
             str(row.n_scored),
             str(row.n_unscored),
@@ -244,7 +258,7 @@ def claims(run: Path) -> None:
     found = store.load_rows(run, "claims", ClaimRow)
     rows = [
         (row.claim, "all" if row.value == "all" else values.title(row.value), "stands" if row.made else "refused",
-         number(row.estimate), "n/a" if math.isnan(row.p) else number(row.p, 4), str(row.n), row.reason)
+         number(row.estimate), chance(row.p, 4), str(row.n), row.reason)
         for row in found
     ]  # fmt: skip
     level = f"family-wise alpha {found[0].alpha:g}" if found else "no claims"

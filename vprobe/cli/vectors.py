@@ -106,7 +106,8 @@ def snippet(
     one, *more = pipeline.import_vectors(file, site=site)
     if more:
         raise InputError(f"{len(more) + 1} directions", where=str(file), expected="one", do="choose with --site")
-    script = exports.snippet(file, one, engine=engine, model=model, prompt=prompt, strength=strength)
+    path = pipeline.model_path(model)
+    script = exports.snippet(file, one, engine=engine, model=path, prompt=prompt, strength=strength)
     show.line(script.rstrip())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vprobe.errors import InputError, nearest, unknown
+from vprobe.errors import READABLE, InputError, nearest, reason, unknown
 
 STAGES = ("base", "instruct", "reasoning")
 """Stages with a meaning here: not tuned to answer, tuned to answer, tuned to think before it answers."""
@@ -134,7 +134,9 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("cannot be read", where=str(path), expected="a CSV file in UTF-8", do=str(error)) from None
+        raise InputError(
+            f"cannot be read: {reason(error)}", where=str(path), expected="a CSV file in UTF-8", do=READABLE
+        ) from None
     cells = [[cell.strip() for cell in row] for row in csv.reader(line for line in lines if line.strip())]
     head = [name.lower() for name in cells[0]] if cells else []
     missing = [name for name in columns if name not in head]

@@ -17,6 +17,8 @@ from vprobe.types import ScaleRow, frozen_array
 
 KEY = ("instrument", "family", "kind", "rule", "readout", "unit")
 """What must be the same in all scores of one comparison."""
+FLAGS = {"instrument": "benchmark", "unit": "scale"}
+"""Options of `vprobe compare` that are not called as the field they choose by."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def choose(
             there = dict.fromkeys(str(getattr(row, name)) or "(none)" for row in kept)
             kept = tuple(row for row in kept if getattr(row, name) == word)
             if not kept:
-                raise unknown(name, word, there, where="scores to compare")
+                raise unknown(name, word, there, where=f"--{FLAGS.get(name, name)}")
     return kept
 
 
@@ -206,5 +208,5 @@ def _one_sort(rows: Sequence[ScaleRow]) -> None:
                 f"scores of several sorts, {name}: {', '.join(there)}",
                 where="scores to compare",
                 expected=f"one {name}: scores of different sorts have different meanings",
-                do="choose one scale" if name == "unit" else f"choose one {name}",
+                do=f"choose one by --{FLAGS.get(name, name)}",
             )

@@ -76,7 +76,7 @@ def broken(row: DamageRow, budget: Budget = BUDGET) -> tuple[str, ...]:
         ("perplexity", row.perplexity_ratio <= budget.perplexity_ratio, _told(row.perplexity_ratio)),
         ("option mass", row.mass_ratio >= budget.mass_ratio, _told(row.mass_ratio)),
         ("options", not row.option_mass < ANSWERS, f"never given, base mass {_told(row.option_mass)}"),
-        ("accuracy", drop <= budget.drop + 1e-12 and not guessed, why if guessed else f"{-drop:+.3f}"),
+        ("accuracy", drop <= budget.drop + 1e-12 and not guessed, why if guessed else f"{-drop:+z.3f}"),
         ("equivalence", guessed or (row.same_p <= LEVEL and row.margin <= budget.margin), f"p {_told(row.same_p)}"),
     )
     return tuple(f"{name} {figure}" for name, kept, figure in checks if not kept)

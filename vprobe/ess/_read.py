@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vprobe.benchmarks._pvq_keys import PVQ_21, mean, means, usable
-from vprobe.errors import InputError, nearest
+from vprobe.errors import READABLE, InputError, nearest, reason
 from vprobe.types import frozen_array
 from vprobe.values import SCHWARTZ
 
@@ -131,8 +131,9 @@ def _table(path: Path) -> pd.DataFrame:
         )  # fmt: skip
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(
-            "cannot be read as a CSV table", where=str(path), expected="the survey's data as CSV", do=str(error)
-        ) from None
+            f"cannot be read as a CSV table: {reason(error)}", where=str(path), expected="the survey's data as CSV",
+            do=READABLE,
+        ) from None  # fmt: skip
     found.columns = [str(name).strip().lower() for name in found.columns]
     twice = found.columns[found.columns.duplicated()]
     if len(twice):

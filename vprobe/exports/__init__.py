@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vprobe import registry
-from vprobe.errors import InputError, ModelError, unknown
+from vprobe.errors import WRITABLE, InputError, ModelError, StoreError, reason, unknown
 from vprobe.exports._card import Asked, Written
 from vprobe.exports._snippets import snippet
 from vprobe.types import Direction, ModelInfo, Site
@@ -51,6 +51,7 @@ def write(
     Raises:
         InputError: Unknown format, no directions, two at one site, a strength that is not a finite number but 0, or a
             pickle that is not allowed.
+        StoreError: The file cannot be written.
     """
     sites = [one.site for one in directions]
     if not directions or len(set(sites)) < len(sites) or not (math.isfinite(strength) and strength):
@@ -66,8 +67,11 @@ def write(
             f"format {name} is a pickle, which can run code where it is loaded", where=str(path),
             expected="safetensors or gguf", do="give --allow-pickle if whoever loads it knows where it is from",
         )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plug_in.write(path, tuple(directions), Written(strength, family, n_layers))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plug_in.write(path, tuple(directions), Written(strength, family, n_layers))
+    except OSError as error:
+        raise StoreError(f"cannot be written: {reason(error)}", where=str(path), do=WRITABLE) from None
     return path
 
 

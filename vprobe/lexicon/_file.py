@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from vprobe.errors import InputError
+from vprobe.errors import READABLE, WRITABLE, InputError, reason
 from vprobe.lexicon._records import Factor, Lexicon, Parallel, Stability, TaxonomyFit, Term
 
 FORMAT = "vprobe lexicon 1"
+LEXICON = "a JSON file written by `vprobe lexicon build`"
 
 
 def save(lexicon: Lexicon, path: Path) -> None:
@@ -30,7 +31,7 @@ def save(lexicon: Lexicon, path: Path) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError("cannot be written", where=str(path), do=str(error)) from None
+        raise InputError(f"cannot be written: {reason(error)}", where=str(path), do=WRITABLE) from None
 
 
 def read(path: Path) -> Lexicon:
@@ -59,10 +60,10 @@ def read(path: Path) -> Lexicon:
             dimensions_p=_number(it.pop("dimensions_p")),
             **it,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"is no lexicon: {error}", where=str(path), expected="a JSON file written by `vprobe lexicon build`"
-        ) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {reason(error)}", where=str(path), expected=LEXICON, do=READABLE) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"is no lexicon: {error}", where=str(path), expected=LEXICON) from None
 
 
 def _term(it: dict[str, Any]) -> Term:

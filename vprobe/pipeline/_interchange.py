@@ -97,7 +97,7 @@ def interchange(
         ("values", ", ".join(ways.real)),
         ("items", f"{rows[0].n_items} under {len(there.names)} pairs of personas"),
         ("null vectors", rows[0].n_null),
-        ("whole activation brings about", f"{rows[0].recovered:.0%} of the variance between personas"),
+        ("whole activation brings about", f"{rows[0].recovered:z.0%} of the variance between personas"),
         ("coordinate, whole activation and ablation agree", f"{sum(r.agrees for r in rows)} of {len(rows)} values"),
     )
     return Stage("steer interchange", folder, facts, counts)

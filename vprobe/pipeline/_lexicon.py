@@ -85,7 +85,7 @@ def _done(folder: Path, backend: Backend, who: Sequence[_Respondent], n: int, co
 def _respondents(model: str, temperatures: Sequence[float], personas: int) -> tuple[_Respondent, ...]:
     there = benchmarks.personas()
     if personas > len(there):
-        raise InputError(f"{personas} personas", where="personas", expected=f"up to {len(there)}")
+        raise InputError(f"{personas} personas", where="--personas", expected=f"up to {len(there)}")
     systems = ((PLAIN, ""), *((one.id, one.text) for one in there[:personas]))
     return tuple(_Respondent(f"{model}/t{t:g}/{name}", text, t) for t in temperatures for name, text in systems)
 

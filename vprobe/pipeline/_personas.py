@@ -79,7 +79,7 @@ def speakers(config: RunConfig) -> tuple[Told, ...]:
     there = available(config)
     if not agreement.NEEDED_CONDITIONS <= config.personas <= len(there):
         raise InputError(
-            f"{config.personas} personas", where="personas", expected=f"{agreement.NEEDED_CONDITIONS} to {len(there)}"
+            f"{config.personas} personas", where="--personas", expected=f"{agreement.NEEDED_CONDITIONS} to {len(there)}"
         )
     return there[: config.personas]
 

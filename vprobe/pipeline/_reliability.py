@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vprobe import benchmarks, psychometrics, scoring
-from vprobe.errors import DataError, InputError
+from vprobe.errors import WRITABLE, DataError, InputError, reason
 from vprobe.labels import Labels
 from vprobe.scoring import value_portrait
 from vprobe.types import AnswerTable, Scores
@@ -80,4 +80,4 @@ def write_labels(made: Labels, out: Path) -> None:
     try:
         pd.DataFrame(rows, columns=["item_id", "rater_group", "value", "label", "p"]).to_csv(out, index=False)
     except OSError as error:
-        raise InputError("cannot be written", where=str(out), do=str(error)) from None
+        raise InputError(f"cannot be written: {reason(error)}", where=str(out), do=WRITABLE) from None

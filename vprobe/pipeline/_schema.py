@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vprobe import ess, lexicon, store, types
-from vprobe.errors import InputError, unknown
+from vprobe.errors import WRITABLE, InputError, reason, unknown
 
 RECORDS: dict[str, type] = {
     **dict(store.records()),
@@ -125,7 +125,7 @@ def export(folder: Path, out: Path, *, kind: str = "csv", names: Sequence[str] =
         out.mkdir(parents=True, exist_ok=True)
         return tuple(_write(out / f"{name}.{kind}", frame) for name, frame in frames.items())
     except OSError as error:
-        raise InputError("cannot be written", where=str(out), do=str(error)) from None
+        raise InputError(f"cannot be written: {reason(error)}", where=str(out), do=WRITABLE) from None
 
 
 def _write(path: Path, frame: Any) -> Path:

@@ -133,7 +133,7 @@ def _blocks(known: Keyed) -> tuple[str, ...]:
     blocks = tuple(item.block for item in known.benchmark.pick(known.item_ids))
     if not all(blocks):
         raise InputError(
-            f"{known.benchmark.name} has items without a block", where="hold_out", expected="a benchmark with blocks",
+            f"{known.benchmark.name} has items without a block", where="--hold-out", expected="a benchmark with blocks",
             do="hold out queries",
         )  # fmt: skip
     return blocks

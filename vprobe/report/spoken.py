@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vprobe.errors import StoreError
+from vprobe.errors import WRITABLE, StoreError, reason
 from vprobe.report import pages
 from vprobe.types import Piece, SideBySide
 
@@ -34,7 +34,7 @@ def write(path: Path, pairs: Sequence[SideBySide], *, model: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page(pairs, model=model), encoding="utf-8")
     except OSError as error:
-        raise StoreError("cannot be written", where=str(path), do=str(error)) from None
+        raise StoreError(f"cannot be written: {reason(error)}", where=str(path), do=WRITABLE) from None
     return path
 
 
@@ -53,4 +53,4 @@ def page(pairs: Sequence[SideBySide], *, model: str) -> str:
 
 
 def _mean(pieces: Sequence[Piece]) -> str:
-    return f"{sum(p.along for p in pieces) / len(pieces):.3f}" if pieces else "n/a"
+    return f"{sum(p.along for p in pieces) / len(pieces):z.3f}" if pieces else "n/a"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vprobe.errors import StoreError
+from vprobe.errors import WRITABLE, StoreError, reason
 from vprobe.report import causal, style
 from vprobe.report.vector_figures import figures
 from vprobe.report.vector_short import lines
@@ -52,7 +52,7 @@ def write_card(card: VectorCard, out: Path, *, vector: str) -> tuple[Path, ...]:
             if path not in dict(files):
                 path.unlink()
     except OSError as error:
-        raise StoreError("cannot be written", where=str(out), do=str(error)) from None
+        raise StoreError(f"cannot be written: {reason(error)}", where=str(out), do=WRITABLE) from None
     return tuple(path for path, _ in files)
 
 

@@ -52,7 +52,10 @@ def _words(card: VectorCard) -> str:
     low, high = ends[0], ends[-1]
     facts = [fact for fact in card.facts if fact.part == "nulls" and fact.source == "said"]
     beyond = sum("it goes beyond" in fact.note for fact in facts)
-    told = f"; it goes beyond 95 % of null vectors in {beyond} of {len(facts)} comparisons" if facts else ""
+    told = ""
+    if facts:
+        each = min(fact.n for fact in facts)
+        told = f"; it goes beyond 95 % of {each} null vectors a kind in {beyond} of {len(facts)} comparisons"
     return (
         f"What it would say itself moves by {three(low.effect)} at {three(low.strength)} and {three(high.effect)} at "
         f"{three(high.strength)} (log-prob per token and SD of label, {high.n_queries} queries){told}."
@@ -80,8 +83,8 @@ def _nulls(card: VectorCard) -> str:
     arms = [row for row in rows if row.arm not in ("steered", "prompted") and row.n_draws > 1]
     if not arms or _mute(card):
         return ""
-    below, short = [row.arm for row in arms if row.beyond], [row.arm for row in arms if not row.beyond]
-    told = f"goes beyond 95 % of {listing(below)} vectors" if below else "goes beyond no null arm"
+    below, short = ([f"{row.n_draws} {row.arm}" for row in arms if bool(row.beyond) == made] for made in (True, False))
+    told = f"goes beyond 95 % of {listing(below)} vectors" if below else f"goes not beyond {listing(short)} vectors"
     asked = next((row for row in rows if row.arm == "prompted"), None)
     prompt = f" Asking in words moves them by {three(asked.mean)}." if asked else ""
     return (
@@ -107,8 +110,9 @@ def _specific(card: VectorCard) -> str:
     row = next((r for r in rows if r.kind == "unique"), None)
     if row is None or math.isnan(row.ratio) or _mute(card):
         return ""
+    others = len({r.measured for r in card.part("specificity").rows("effects") if r.kind == row.kind}) - 1
     return (
-        f"Other values move by {share(row.ratio)} of what the target moves (95 % {share(row.low)} to "
+        f"Other values ({others}) move by {share(row.ratio)} of what the target moves (95 % {share(row.low)} to "
         f"{share(row.high)}, labels told apart)."
     )
 

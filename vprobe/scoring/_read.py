@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vprobe.errors import InputError, nearest, unknown
+from vprobe.errors import READABLE, InputError, nearest, reason, unknown
 from vprobe.types import AnswerTable
 
 Parse = Callable[[str, str, str], float]
@@ -89,7 +89,9 @@ def _table(path: Path) -> Any:
             do="save the file as UTF-8 (a spreadsheet calls it 'CSV UTF-8')",
         ) from None  # fmt: skip
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError("cannot be read", where=str(path), expected="a CSV file", do=str(error)) from None
+        raise InputError(
+            f"cannot be read: {reason(error)}", where=str(path), expected="a CSV file", do=READABLE
+        ) from None
     if not text.strip():
         raise InputError("is empty", where=str(path), expected="a header and at least one row")
     rows = _rows(text, path)
@@ -116,8 +118,9 @@ def _rows(text: str, path: Path) -> list[list[str]]:
         rows = [row for row in csv.reader(io.StringIO(text, newline=None), strict=True) if row]
     except csv.Error as error:
         raise InputError(
-            "is not a CSV table", where=str(path), expected="one header, equal rows", do=str(error)
-        ) from None
+            f"is not a CSV table: {error}", where=str(path), expected="one header, equal rows",
+            do="save the file as CSV again",
+        ) from None  # fmt: skip
     finally:
         csv.field_size_limit(usual)
     for number, row in enumerate(rows, start=1):

@@ -257,7 +257,9 @@ def load_info(folder: Path, stage: str = "") -> RunInfo:
         raise StoreError(
             f"no finished stage {stage}".strip(),
             where=str(folder),
-            expected="one of " + ", ".join(known) if known else "at least one finished stage",
+            expected="a run in which it is done; here it is " + ", ".join(known)
+            if known
+            else "at least one finished stage",
             do=f"run vprobe {stage or 'extract'}",
         )
     parts = [content["stages"][name] for name in ((stage,) if stage else known)]
