@@ -175,6 +175,16 @@ def test_labels_that_follow_words_are_refused_as_words_only_when_the_words_are_g
     assert beyond(given).made
 
 
+def test_what_only_misses_the_level_is_not_called_chance_nor_explained_by_the_text():
+    read, lengths, _ = with_length(8, own=0.25, by_length=0.0)
+    decoded = claims.decodable(read, STERN)
+    (row,) = claims.beyond_text(decoded, read, STERN, lengths=lengths, words=np.zeros(read.y.shape))
+    for one in (row, decoded.rows[0]):
+        assert not one.made and 0.001 < one.p < 0.01
+        assert "is not beyond shuffled labels at the level of 0.001 (family p = 0.0015)" in one.reason
+        assert "explain" not in one.reason and "give" not in one.reason
+
+
 def test_a_label_not_known_is_left_out_of_what_is_beyond_text():
     read, lengths, word = with_length(9, own=1.0)
     read.y[:30] = np.nan
@@ -203,6 +213,9 @@ def test_agreement_is_claimed_when_positive_and_beyond_shuffled_conditions(estim
     assert row.made is made and (row.reason == "") is made
     assert (row.claim, row.value, row.n, row.method, row.site) == ("agrees", "all", 30, "partial", "resid_post.3")
     assert made or "over 30 conditions" in row.reason
+    said = {0.0011: "is not beyond shuffled ones at the level of 0.001", 0.3: "is what shuffled ones give"}.get(p, "")
+    moves = {0.0011: "is not shown to move", 0.3: "does not move"}.get(p, "moves against" if estimate < 0 else "")
+    assert said in row.reason and moves in row.reason  # too weak for the level is not the same as nothing there
     assert claims.agrees(others, STERN) == ()
 
 

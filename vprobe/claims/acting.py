@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vprobe.claims._level import FEWEST_NULLS, Level
+from vprobe.claims._level import CHANCE, FEWEST_NULLS, Level
 from vprobe.types import Agreement, ClaimRow, DoseRow
 
 SHIFT = 0.1
@@ -26,15 +26,22 @@ def agrees(rows: Sequence[Agreement], level: Level) -> tuple[ClaimRow, ...]:
         if row.level != "condition" or row.value != "all":
             continue
         made = math.isfinite(row.p) and row.p <= level.alpha and row.estimate > 0
-        reason = "" if made else (
-            f"over {row.n_scored} conditions r = {row.estimate:.2f} is what shuffled ones give (p = {row.p:.2g}): "
-            "what is read does not move with what the model does"
-        )  # fmt: skip
+        reason = "" if made else _apart(row, level)
         out.append(
             ClaimRow("agrees", "all", made, reason, "mean r over conditions", row.estimate, row.p, level.alpha,
                      level.draws, row.n_scored, row.method, row.site)
         )  # fmt: skip
     return tuple(out)
+
+
+def _apart(row: Agreement, level: Level) -> str:
+    """Say why what is read does not agree with what the model does: chance gives it, too few conditions, or against."""
+    told = f"over {row.n_scored} conditions r = {row.estimate:z.2f}"
+    if row.p <= CHANCE and row.estimate <= 0:
+        return f"{told} (p = {row.p:.2g}): what is read moves against what the model does"
+    what = "is not shown to move" if row.p <= CHANCE else "does not move"
+    missed = level.missed(row.p, "shuffled ones")
+    return f"{told} is {missed} (p = {row.p:.2g}): what is read {what} with what the model does"
 
 
 def causal(
@@ -90,8 +97,8 @@ def _outward(rows: Sequence[DoseRow]) -> list[float]:
 def _said(arms: list[float], moved: float, p: float) -> str:
     """Put what steering did beside what vectors of shuffled labels did."""
     most = max(map(abs, arms), default=math.nan)
-    reach = f"{len(arms)} vectors of shuffled labels reach {most:.3f}" if arms else "no shuffled labels were tried"
-    return f"ratings follow the label by {moved:.3f} points per SD (p = {p:.2g}), {reach}"
+    reach = f"{len(arms)} vectors of shuffled labels reach {most:z.3f}" if arms else "no shuffled labels were tried"
+    return f"ratings follow the label by {moved:z.3f} points per SD (p = {p:.2g}), {reach}"
 
 
 def _why_not(
@@ -103,7 +110,7 @@ def _why_not(
     if not ends[0].strength < 0 < ends[-1].strength:
         return f"doses of one sign only cannot show that the effect changes sign with the dose; {said}"
     if abs(shift) >= SHIFT and abs(moved) < abs(shift):
-        return f"acquiescence: all ratings move by {shift:+.2f} alike, for and against {value}; {said}"
+        return f"acquiescence: all ratings move by {shift:+z.2f} alike, for and against {value}; {said}"
     if p <= alpha and any(row.effect * row.strength <= 0 for row in ends):
         said = f"the effect does not change sign with the dose; {said}"
     return f"decodable, not causal: {said}" if read else said

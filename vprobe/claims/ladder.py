@@ -79,7 +79,7 @@ def _decodable(one: Evidence, alpha: float) -> str:
     if one.read is None:
         return "no probe scores"
     p = one.read.p_family if math.isfinite(one.read.p_family) else one.read.p
-    return "" if p <= alpha and one.read.estimate > 0 else f"r = {one.read.estimate:.2f}, family p = {p:.2g}"
+    return "" if p <= alpha and one.read.estimate > 0 else f"r = {one.read.estimate:z.2f}, family p = {p:.2g}"
 
 
 def _beyond(one: Evidence, alpha: float) -> str:
@@ -89,14 +89,14 @@ def _beyond(one: Evidence, alpha: float) -> str:
     if math.isnan(one.untrained):
         return "no untrained model of the same shape was read"
     low = one.read.low if one.read else math.nan
-    return "" if low > one.untrained else f"r from {low:.2f}, an untrained model gives {one.untrained:.2f}"
+    return "" if low > one.untrained else f"r from {low:z.2f}, an untrained model gives {one.untrained:z.2f}"
 
 
 def _selective(one: Evidence, alpha: float) -> str:
     if math.isnan(one.selectivity):
         return "no control task was run"
     if one.selectivity <= 0:
-        return f"a control task does as well (selectivity from {one.selectivity:.2f})"
+        return f"a control task does as well (selectivity from {one.selectivity:z.2f})"
     return _claim(one, "unique")
 
 
@@ -105,9 +105,9 @@ def _near_ceiling(one: Evidence, alpha: float) -> str:
     if read is None or math.isnan(read.ceiling):
         return "the labels' ceiling is not known"
     if read.ceiling**2 < LEAST_RELIABILITY:
-        return f"unmeasurable: label reliability {read.ceiling**2:.2f}"
+        return f"unmeasurable: label reliability {read.ceiling**2:z.2f}"
     reached = read.low / read.ceiling
-    return "" if reached >= SHARE else f"the lower end of r is {reached:.2f} of the ceiling, {SHARE} is asked"
+    return "" if reached >= SHARE else f"the lower end of r is {reached:z.2f} of the ceiling, {SHARE} is asked"
 
 
 def _agrees(one: Evidence, alpha: float) -> str:
@@ -117,7 +117,7 @@ def _agrees(one: Evidence, alpha: float) -> str:
     p = row.p_family if math.isfinite(row.p_family) else row.p
     if p <= alpha and row.estimate > 0:
         return ""
-    return f"over {row.n_scored} conditions r = {row.estimate:.2f}, family p = {p:.2g}"
+    return f"over {row.n_scored} conditions r = {row.estimate:z.2f}, family p = {p:.2g}"
 
 
 def _writes(one: Evidence, alpha: float) -> str:
@@ -126,14 +126,14 @@ def _writes(one: Evidence, alpha: float) -> str:
         return why or "ablation was not tried"
     if math.isnan(row.removed):
         return (
-            f"nothing for ablation to take away: ratings follow what is read by {row.base:.2f} points per SD of label"
+            f"nothing for ablation to take away: ratings follow what is read by {row.base:z.2f} points per SD of label"
         )
     if row.n_null < FEWEST_NULLS:
         return f"ablation stands beside {row.n_null} null vectors of a kind, at least {FEWEST_NULLS} are asked"
     if row.beyond:
         return one.exchanged.verdict if one.exchanged and not one.exchanged.agrees else ""
-    gone = f"{row.removed:.0%} of what ratings owe to it ({row.low:.0%} to {row.high:.0%})"
-    return f"taking it out removes {gone}, null vectors up to {row.reach:.0%}"
+    gone = f"{row.removed:z.0%} of what ratings owe to it ({row.low:z.0%} to {row.high:z.0%})"
+    return f"taking it out removes {gone}, null vectors up to {row.reach:z.0%}"
 
 
 def _transfers(one: Evidence, alpha: float) -> str:

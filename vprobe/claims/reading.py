@@ -146,15 +146,16 @@ def _why_not(
     """Say why a value is not decodable: elsewhere, between queries only, or nothing beyond shuffled labels."""
     if not np.isfinite(r[column]):
         return "no probe could be fitted: labels do not vary within queries, or too few are known"
-    plain = f"r = {r[column]:.2f} within held-out queries is what shuffled labels give (family p = {p[column]:.2g})"
-    there = [f"{other.site} (r = {one.r[column]:.2f})" for other, one in elsewhere if one.p[column] <= level.alpha]
+    given = level.missed(p[column], "shuffled labels")
+    plain = f"r = {r[column]:z.2f} within held-out queries is {given} (family p = {p[column]:.2g})"
+    there = [f"{other.site} (r = {one.r[column]:z.2f})" for other, one in elsewhere if one.p[column] <= level.alpha]
     if there:
         return f"{plain}; not at {read.site}, but decodable at another site: {', '.join(there)}"
     if between[column] > BETWEEN:
         leak = _divided(read, column, level.seed)
         return (
-            f"query leak: {between[column]:.0%} of the labels' variance lies between queries; folds that divide "
-            f"queries would give r = {leak:.2f}, but {plain}"
+            f"query leak: {between[column]:z.0%} of the labels' variance lies between queries; folds that divide "
+            f"queries would give r = {leak:z.2f}, but {plain}"
         )
     return plain
 
@@ -220,9 +221,12 @@ def beyond_text(
         made = bool(np.isfinite(p[i]) and p[i] <= level.alpha)
         what = "length" if abs(by_length[i]) < abs(plain[i]) / 2 else "words and length"
         verb = "explains" if what == "length" else "explain"
-        said = f"{what} of the text {verb} it: r = {plain[i]:.2f} is {r[i]:.2f} beyond them (family p = {p[i]:.2g})"
+        said = f"{what} of the text {verb} it: r = {plain[i]:z.2f} is {r[i]:z.2f} beyond them (family p = {p[i]:.2g})"
+        if abs(r[i]) >= abs(plain[i]) / 2:  # most of it is left: that text explains it would not be so
+            given = level.missed(p[i], "shuffled labels")
+            said = f"r = {r[i]:z.2f} beyond words and length of the text is {given} (family p = {p[i]:.2g})"
         if not plain[i] > chance[i]:
-            said = f"nothing is read that could be beyond the text: r = {plain[i]:.2f} (family p = {p[i]:.2g})"
+            said = f"nothing is read that could be beyond the text: r = {plain[i]:z.2f} (family p = {p[i]:.2g})"
         reason = "" if made else said
         rows.append(
             _row("beyond text", value, made, reason, "within-query r beyond words and length", r[i], p[i], read, level)

@@ -57,8 +57,8 @@ def unique(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
         other = int(np.argmax(np.where(np.arange(len(rel)) == i, -1.0, np.abs(r[i]))))
         made = made and _known((value,), reliability)
         reason = (
-            f"cannot be told apart from the other values: variance inflation {found[i]:.1f}, up to {upper[i]:.1f}; "
-            f"nearest is {read.values[other]}, r = {r[i, other]:.2f} without label noise"
+            f"cannot be told apart from the other values: variance inflation {found[i]:z.1f}, up to {upper[i]:z.1f}; "
+            f"nearest is {read.values[other]}, r = {r[i, other]:z.2f} without label noise"
         )
         if not _known((value,), reliability):
             reason = "the reliability of its labels is not known, and noise hides what labels share"
@@ -203,9 +203,9 @@ def circle(read: Reading, level: Level, *, reliability: Sequence[Reliability]) -
     made = bool(p <= level.alpha and swings[0] >= LEAST_SWING)
     marginal = _marginal_fits(read, shuffled[:200], level)
     reason = "" if made else (
-        f"inherited from correlations between labels: marginal directions fit the circle at r = {marginal[0]:.2f} "
-        f"(shuffled labels: {np.nanmean(marginal[1:]):.2f}), unique ones at r = {fits[0]:.2f} "
-        f"(p = {p:.2g}) with a swing of {swings[0] + 0.0:.2f}"
+        f"inherited from correlations between labels: marginal directions fit the circle at r = {marginal[0]:z.2f} "
+        f"(shuffled labels: {np.nanmean(marginal[1:]):z.2f}), unique ones at r = {fits[0]:z.2f} "
+        f"(p = {p:.2g}) with a swing of {swings[0]:z.2f}"
     )  # fmt: skip
     return _circle_row(float(fits[0]), p, reason, read, level)
 
