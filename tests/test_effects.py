@@ -156,6 +156,21 @@ def test_intervals_of_the_matrix_hold_the_truth() -> None:
     assert 0.87 <= np.mean(hits) <= 0.99
 
 
+def test_queries_too_few_to_tell_the_values_apart_when_drawn_again_give_no_interval() -> None:
+    labels, _ = world()
+    moved = labels[:, :1].T + np.random.default_rng(4).standard_normal((1, 200))
+    few, some = (
+        effects.effect_matrix(moved[:, :n], labels[:n], GROUPS[:n], kind="unique", seed=0, resamples=400)
+        for n in (15, 40)
+    )
+    assert few.n_items == 15 and np.isfinite(few.effect).all()  # 12 degrees of freedom for 10 values
+    assert np.isnan(few.low).all() and np.isnan(few.high).all()
+    assert (some.low < some.high).all() and (np.isnan(some.draws).mean(axis=0) <= effects.LOST).all()
+    labels[:, 9] = -labels[:, :9].sum(axis=1)  # told by the others: fewer are apart in all items, too
+    told = effects.effect_matrix(moved, labels, GROUPS, kind="unique", seed=0, resamples=100)
+    assert np.isfinite(told.low).all() and np.isfinite(told.draws).all()
+
+
 def test_items_with_gaps_leave_the_matrix_and_a_constant_label_has_no_effect() -> None:
     labels, _ = world()
     labels[:, 4], labels[0, 0] = 1.0, np.nan
@@ -260,3 +275,14 @@ def test_a_miss_counts_by_its_weight_squared_and_corrected_effects_say_what_the_
 def test_a_share_or_an_interval_that_does_not_exist_is_printed_as_such() -> None:
     assert show.share_of(0.3, float("nan"), float("nan")) == "30% (n/a)" and show.share_of(*[float("nan")] * 3) == "n/a"
     assert show.share_of(0.3, 0.1, 0.5) == "30% (10% .. 50%)" and show.ends(0.1, 0.25, "+.2f") == "+0.10 .. +0.25"
+    assert show.ends(-0.0001, 0.1) == "0.000 .. 0.100" and show.share_of(-0.001, -0.1, 0.0) == "0% (-10% .. 0%)"
+
+
+def test_a_p_value_is_never_printed_as_zero() -> None:
+    told = [show.chance(p) for p in (0.0, 0.0004, 0.0006, 1.0, float("nan"))]
+    assert told == ["<0.001", "<0.001", "0.001", "1.000", "n/a"] and show.chance(0.0005, 4) == "0.0005"
+
+
+def test_a_title_keeps_its_line_above_a_narrow_table(capsys) -> None:
+    show.table("a title that is wider than the table", ("x",), [("1",)])
+    assert capsys.readouterr().out.splitlines()[0].rstrip() == "a title that is wider than the table"

@@ -17,13 +17,14 @@ from vprobe.effects._dose import STILL, DoseResponse, dose_response, item_slopes
 from vprobe.effects._followed import Followed, followed
 from vprobe.effects._interchange import Slope, agreement_of
 from vprobe.effects._leakage import Acceptance, acceptance, leakage
-from vprobe.effects._matrix import Matrix, effect_matrix, label_spread
+from vprobe.effects._matrix import LOST, Matrix, effect_matrix, label_spread, percentiles
 from vprobe.effects._nulls import Against, against, outward
 from vprobe.effects._solve import least_leakage, turned
 from vprobe.effects._specificity import CircleFit, circle_fit, excess, selectivity
 from vprobe.effects._told import Purged, Shared, purge, shared_part
 
 __all__ = [
+    "LOST",
     "STILL",
     "Ablation",
     "Acceptance",
@@ -55,6 +56,7 @@ __all__ = [
     "least_leakage",
     "options",
     "outward",
+    "percentiles",
     "purge",
     "reach_of",
     "reversed_items",

@@ -32,13 +32,13 @@ def agreement_of(exchanged: Slope, whole: Slope, ablated: Slope, reach: float) -
 
     Source: Makelov, Lange & Nanda (2023), arXiv 2311.17030 (interpretability illusion of subspace patching).
     """
-    size = f"{exchanged.estimate:+.2f}"
+    size = f"{exchanged.estimate:+z.2f}"
     if not math.isfinite(exchanged.low):
         return False, "no interval: too few queries"
     beyond = exchanged.low > 0 and (math.isnan(reach) or exchanged.low > reach)
     if not beyond:
         more = ", the whole activation does: what matters lies elsewhere" if whole.low > 0 else ""
-        said = f"the coordinate moves ratings by {size}, null vectors' by up to {reach:.2f}"
+        said = f"the coordinate moves ratings by {size}, null vectors' by up to {reach:z.2f}"
         return False, f"nothing beyond null vectors: {said}{more}"
     if not _carries(whole, exchanged):
         return False, f"dormant pathway: the coordinate moves ratings by {size}, the whole activation {_told(whole)}"
@@ -53,4 +53,4 @@ def _carries(one: Slope, beside: Slope) -> bool:
 
 
 def _told(one: Slope) -> str:
-    return f"by {one.estimate:+.2f} ({one.low:+.2f} to {one.high:+.2f})"
+    return f"by {one.estimate:+z.2f} ({one.low:+z.2f} to {one.high:+z.2f})"

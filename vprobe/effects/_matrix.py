@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from vprobe import stats
 from vprobe.errors import InputError
 
 KINDS = ("marginal", "unique")
+LOST = 0.05
+"""Share of bootstrap draws that may lack a number before an interval of it is no longer given."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,11 @@ class Matrix:
     Args:
         effect: NaN where a label does not vary. Labels of which one is made up of others share their effect ("unique"
             is then the least-norm solution), for nothing tells them apart.
-        low: Lower end of the 95 % percentile interval, whole queries drawn.
+        low: Lower end of the 95 % percentile interval, whole queries drawn; NaN for so few queries that more than
+            `LOST` of the draws lack the number.
         high: Upper end.
-        draws: The matrix in each bootstrap draw, for statistics of the whole.
+        draws: The matrix in each bootstrap draw, for statistics of the whole; NaN, of the kind "unique", in a draw of
+            so few different queries that it tells fewer labels apart than all items do.
         kind: "marginal": each label alone; "unique": all labels in one regression.
         spread: SD of each label that effects are counted in.
         n_items: Items used.
@@ -101,10 +106,33 @@ def effect_matrix(
     draws = np.full((resamples, *effect.shape), np.nan)
     if n >= 3:
         weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
-        draws = _solved(np.tensordot(weights, grams, axes=1), np.tensordot(weights, products, axes=1), kind)
-    with np.errstate(all="ignore"):
-        low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+        drawn = np.tensordot(weights, grams, axes=1)
+        draws = _solved(drawn, np.tensordot(weights, products, axes=1), kind)
+        if kind == "unique":
+            draws[_rank(drawn) < _rank(grams.sum(axis=0)[None])] = np.nan
+    low, high = percentiles(draws)
     return Matrix(effect, low, high, draws, kind, spread, int(used.sum()), int((~used).sum()))
+
+
+def percentiles(draws: Float[np.ndarray, "draw *shape"]) -> Float[np.ndarray, "2 *shape"]:
+    """Return both ends of the 95 % percentile interval; NaN where more than `LOST` of the draws lack the number.
+
+    Args:
+        draws: A statistic in each bootstrap draw; NaN where a draw does not have it.
+    """
+    lost = 1 - np.isfinite(draws).mean(axis=0)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a column without any number, which is NaN
+        return np.where(lost > LOST, np.nan, np.nanquantile(draws, (0.025, 0.975), axis=0))
+
+
+def _rank(grams: Float[np.ndarray, "draw measured measured"]) -> Float[np.ndarray, " draw"]:
+    """Return how many labels, or sums of them, each draw tells apart; 0 where one of them does not vary at all."""
+    real = np.isfinite(grams).all(axis=(1, 2))
+    out = np.zeros(len(grams))
+    size = np.linalg.eigvalsh(grams[real])
+    out[real] = (size > 1e-9 * size[:, -1:]).sum(axis=1)
+    return out
 
 
 def _sums(x: np.ndarray, y: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
         ways, left_out = _ways(folder, config, known, values, name, items, backend)
         for method, pushes in ways.items():
             moved = _moved(config, pushes, items, backend, partial(tell, f"steer with {method}"))
-            methods = {value: IMPORTED if value == name else method for value in values}
+            methods = {value: IMPORTED if value == name else method.replace("_", "-") for value in values}
             told += _responses(config, pushes, moved, methods)
             leaks = _leaks(moved)
             for kind in KINDS:
@@ -98,7 +98,7 @@ def steer_matrix(folder: Path, config: RunConfig, *, backend: Backend | None = N
             store.save_rows(folder, f"imported_{table}" if name else table, rows, record)
         store.save_info(folder, info("matrix", config, backend.info, found, items.asked.counts, source), stage)
     facts = (
-        ("values", ", ".join(values)), ("methods", ", ".join(ways)), ("doses", len(_doses(config))),
+        ("values", ", ".join(values)), ("methods", ", ".join(ways).replace("_", "-")), ("doses", len(_doses(config))),
         ("items", len(items.item_ids)), *left_out, *source,
     )  # fmt: skip
     return Stage("steer matrix", folder, facts, tuple(items.asked.counts))
@@ -209,9 +209,7 @@ def _human(values: Sequence[str]) -> Float[np.ndarray, "value value"]:
 def _specific(matrix: effects.Matrix, methods: Mapping[str, str]) -> list[SpecificityRow]:
     values = tuple(methods)
     ratio = effects.selectivity(matrix.effect)
-    draws = effects.selectivity(matrix.draws)
-    with np.errstate(all="ignore"):
-        low, high = np.quantile(draws, (0.025, 0.975), axis=0)
+    low, high = effects.percentiles(effects.selectivity(matrix.draws))
     out = []
     for row, value in enumerate(values):
         fit = effects.circle_fit(matrix.effect[row], value, values)

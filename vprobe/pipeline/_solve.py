@@ -154,7 +154,15 @@ def _search(bench: _Bench, wish: Wish) -> Point:
     if not most > 0:
         raise InputError("no dose beside 0", where="--strengths", expected="the largest dose to try")
     search = Search(tuple(bench.pushes), wish, most, lambda doses: bench.moved([doses]).effect[0], bench.kl)
-    return search.run(bench.first(most))
+    first = bench.first(most)
+    lost = [value for value, effect in zip(bench.pushes, first.T, strict=True) if not np.isfinite(effect).all()]
+    if lost:
+        raise RefusedError(
+            f"no effect on {', '.join(lost)} is known: labels do not vary within the first {FIRST_QUERIES} queries, or "
+            "ratings are missing", where="steer solve", expected="items that tell all values apart",
+            do="raise --limit (0 is all queries), or use a benchmark with labels of every value on each item",
+        )  # fmt: skip
+    return search.run(first)
 
 
 def _rows(wish: Wish, bench: _Bench, best: Point, reached: effects.Matrix, kl: float) -> list[SolvedRow]:
@@ -176,7 +184,12 @@ def _rows(wish: Wish, bench: _Bench, best: Point, reached: effects.Matrix, kl: f
 
 def _facts(wish: Wish, rows: Sequence[SolvedRow]) -> tuple[tuple[str, object], ...]:
     mine = [row for row in rows if row.role == "target"]
-    missed = [f"{r.value} {r.miss:+.3f} ({r.low - r.wanted:+.3f} to {r.high - r.wanted:+.3f})" for r in mine]
+    missed = [
+        f"{r.value} {r.miss:+z.3f} "
+        + ("(no interval: too few queries)" if math.isnan(r.low)
+           else f"({r.low - r.wanted:+z.3f} to {r.high - r.wanted:+z.3f})")
+        for r in mine
+    ]  # fmt: skip
     return (
         ("targets", ", ".join(f"{value} {change:+g}" for value, change in wish.targets)),
         ("rounds", f"{rows[0].rounds}, until within {TOLERANCE:g} points on the items doses were chosen on"),

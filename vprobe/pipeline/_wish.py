@@ -51,8 +51,9 @@ class Wish:
         keep = tuple(find(value, where="--keep") for value in self.keep)
         names = [value for value, _ in targets] + list(keep)
         if not targets or len(set(names)) != len(names) or not all(math.isfinite(change) for _, change in targets):
+            asked = ", ".join(f"{value}={change:g}" for value, change in targets)
             raise InputError(
-                f"targets {self.targets}, keep {self.keep}", where="steer solve",
+                f"targets {asked or 'none'}, keep {', '.join(keep) or 'none'}", where="--target and --keep",
                 expected="at least one target with a finite change, and every value once",
             )  # fmt: skip
         if not self.max_kl > 0:
@@ -183,12 +184,12 @@ class Search:
                 why, do = f"within a KL of {self.wish.max_kl:g} nats per token", "allow more with --max-kl"
             elif np.abs(best.doses).max() >= (1 - STILL) * self.most:
                 why, do = f"with a dose of {self.most:g}, the largest of --strengths", "allow larger ones"
-            most = f"ask for at most {math.trunc(now * 100) / 100:+.2f}"
+            most = f"ask for at most {math.trunc(now * 100) / 100:+z.2f}"
             do = f"{most}, or {do}"
             if straight and now / straight < BENT:
-                why += f", where small doses promised {straight:+.2f}: ratings are near the ends of their scale"
+                why += f", where small doses promised {straight:+z.2f}: ratings are near the ends of their scale"
                 do = most
             raise RefusedError(
-                f"{value} moves by {now:+.3f} {why}", where="steer solve",
+                f"{value} moves by {now:+z.3f} {why}", where="steer solve",
                 expected=f"{change:+g} points per SD of label", do=do,
             )  # fmt: skip
