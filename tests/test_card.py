@@ -216,7 +216,11 @@ def test_a_final_split_opens_once_and_a_second_opening_is_marked(model: Path, tm
     assert dict(store.load_info(tmp_path, "final").config)["opened"] == 1
     with pytest.raises(RefusedError, match=r"opened before \(once\)"):
         pipeline.open_final(tmp_path, config)
-    pipeline.probe(tmp_path, config.changed({"method": "mean-difference"}))
+    for made in ("steer", "shift"):
+        store.save_info(tmp_path, store.load_info(tmp_path, "probe"), made)
+    again = pipeline.probe(tmp_path, config.changed({"method": "mean-difference", "draws": 0}))
+    assert dict(again.facts)["taken away, for the directions before stood behind it"] == "steer, shift"
+    assert not {"steer", "shift"} & set(store.stages(tmp_path))
     with pytest.raises(RefusedError, match="opened before"):
         pipeline.open_final(tmp_path, config)
     pipeline.open_final(tmp_path, config, unsafe=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from vprobe import agreement, store
+from vprobe import agreement, benchmarks, store
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError
 from vprobe.pipeline import _shift
@@ -18,8 +19,8 @@ from vprobe.pipeline._check import check_run
 from vprobe.pipeline._conditions import SAID, conditions_of, over_conditions, square
 from vprobe.pipeline._ladder import _instruments
 from vprobe.pipeline._personas import settle
-from vprobe.pipeline._shift import _read, shift
-from vprobe.pipeline._told import partial_slopes
+from vprobe.pipeline._shift import _facts, _read, shift
+from vprobe.pipeline._told import enough, partial_slopes
 from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, TransferRow, ValidityRow
 from vprobe.values import SCHWARTZ
 
@@ -252,6 +253,40 @@ def test_prompts_of_the_users_own_are_read_or_refused(tmp_path: Path) -> None:
         _read(tmp_path / "none.json")
 
 
+def test_queries_too_few_to_tell_the_values_apart_are_refused_before_anything_is_asked() -> None:
+    found = (benchmarks.load("everyday"),)
+    with pytest.raises(InputError, match=r"^--limit: 10 items of 2 queries do not tell 10 values apart[\s\S]*20 items"):
+        enough(found, RunConfig(persona_limit=2), SCHWARTZ)
+    enough(found, RunConfig(persona_limit=12), SCHWARTZ)
+    enough(found, RunConfig(persona_limit=0), SCHWARTZ)
+
+
+def test_a_shift_that_has_no_number_says_why(tmp_path: Path) -> None:
+    rows = [replace(row, behavior=math.nan) for row in conditions(0)]
+    folder = run_folder(tmp_path / "run", rows)
+    settle(folder, rows, RunConfig(claim_draws=39, steer_method="partial"))
+    told = dict(_facts(folder, rows, ""))
+    (cells,) = (told[name] for name in told if name.endswith(agreement.CELLS))
+    assert cells.startswith("n/a (0 conditions with all of 10 values") and "nan" not in cells
+
+
+def test_a_shift_reports_what_it_has_just_made_and_not_what_was_kept(tmp_path: Path, monkeypatch) -> None:
+    folder = run_folder(tmp_path / "run", conditions(0, n=12, instrument="portraits"))
+    known = SimpleNamespace(keyed=SimpleNamespace(values=SCHWARTZ))
+    backend = SimpleNamespace(device="cpu", info=SimpleNamespace(name="m"))
+    stubs = {"study": known, "as_probed": None, "load_benchmarks": (), "enough": None,
+             "fitted": (SimpleNamespace(value="power"),),
+             "load_backend": backend, "_apart": None, "_rows": (conditions(1, n=9), ())}  # fmt: skip
+    for name, made in stubs.items():
+        monkeypatch.setattr(_shift, name, lambda *_, made=made, **__: made)
+    monkeypatch.setattr(_shift, "at_work", lambda *_: nullcontext(backend), raising=False)
+    monkeypatch.setattr(_shift, "info", lambda *_: store.load_info(folder))
+    path = tmp_path / "told.json"
+    path.write_text('{"calm": "You are calm."}', encoding="utf-8")
+    facts = dict(shift(folder, RunConfig(personas=0, claim_draws=39), texts=path).facts)
+    assert facts["conditions told"] == 9 and not any("portraits" in name for name in facts)
+
+
 def test_slopes_of_items_keyed_to_one_value_each_are_deviations_from_their_mean() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(30), 5)
@@ -267,7 +302,8 @@ def test_conditions_read_or_asked_otherwise_are_not_put_beside_those_kept(
     kept, path = conditions(0, n=4), tmp_path / "told.json"
     folder = run_folder(tmp_path / "run", kept)
     known = SimpleNamespace(keyed=SimpleNamespace(values=SCHWARTZ))
-    for name, made in (("study", known), ("as_probed", None), ("load_benchmarks", ()), ("fitted", (None,))):
+    for name, made in (("study", known), ("as_probed", None), ("load_benchmarks", ()),
+                       ("fitted", (SimpleNamespace(value="power"),)), ("enough", None)):  # fmt: skip
         monkeypatch.setattr(_shift, name, lambda *_, made=made: made)
     monkeypatch.setattr(_shift, "load_backend", lambda *_, **__: SimpleNamespace(device="cpu"))
     config = RunConfig(personas=0)

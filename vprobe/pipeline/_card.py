@@ -234,6 +234,15 @@ def _both(known: Study, name: str, x: np.ndarray, config: RunConfig) -> list[Bas
     return out
 
 
+def _spread(null: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, 2.5 % and 97.5 % quantile of the null draws that exist; NaN where none was drawn."""
+    real = null[np.isfinite(null)]
+    if not len(real):
+        return math.nan, math.nan, math.nan
+    low, high = np.quantile(real, (0.025, 0.975))
+    return float(real.mean()), float(low), float(high)
+
+
 def _over_items(
     known: Study, name: str, told: np.ndarray, folds: Sequence[Fold], safe: bool, seed: int
 ) -> list[BaselineRow]:
@@ -252,11 +261,10 @@ def _over_items(
         x, y = (stats.centre(side[both][:, [i]], fold[both])[:, 0] for side in (told, items.y))
         sums = [np.bincount(query[both], part) for part in (np.ones(len(x)), x * x, y * y, x * y)]
         ends = stats.interval(np.stack(sums, axis=1), stats.correlation_of, seed=seed)
-        low, high = np.nanquantile(null[:, i], [0.025, 0.975]) if np.isfinite(null[:, i]).any() else (math.nan,) * 2
+        mean, low, high = _spread(null[:, i])
         row = BaselineRow(
             name, value, "", OVER_ITEMS, float(r[i]), ends.low, ends.high, int(both.sum()), int((~both).sum()),
-            len(set(query[both])), float(np.mean(null[:, i])), float(low), float(high), float(p[i]), safe=safe,
-            note=note,
+            len(set(query[both])), mean, low, high, float(p[i]), safe=safe, note=note,
         )  # fmt: skip
         out.append(row)
     return out

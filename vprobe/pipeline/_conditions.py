@@ -140,7 +140,7 @@ def one_way(rows: Sequence[ConditionRow]) -> None:
                 raise RefusedError(
                     f"{row.condition} with {way} beside conditions with {first}",
                     where=f"{what or 'items'}, {named(row)}", expected="one method, site and set of items for all",
-                    do="give the options of the earlier call, or start the table anew with vprobe personas",
+                    do="give --limit, --method and --site as before, or run vprobe probe again, which starts anew",
                 )  # fmt: skip
 
 

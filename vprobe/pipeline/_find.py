@@ -36,6 +36,8 @@ from vprobe.values import SCHWARTZ
 TEXT = "text~label"
 STEERED = ("steer", "matrix", "solve", "damage", "audit", "ablate", "interchange", "positions", "said", "transfer")
 """Stages that steer with a run's directions: new directions take their results away."""
+PERSONAS = ("personas", "shift")
+"""Stages that read along them under conditions, likewise."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         norms = {row.site: row.norm for row in store.load_rows(folder, "norms", SiteNorm)}
         fitted = [replace(d, unit=norms.get(str(d.site), math.nan)) for one in found for d in one.directions]
         without = _without(folder, config.method, fitted)
-        store.drop(folder, ("agree", "across", *STEERED, "personas", "claims"))
+        gone = [stage for stage in (*STEERED, *PERSONAS) if stage in store.stages(folder)]
+        store.drop(folder, ("agree", "across", *STEERED, *PERSONAS, "claims"))
         store.save_directions(folder, fitted)
         kept = [row for one in found for row in _score_rows(known, one.nested)]
         store.save_rows(folder, "scores", [*kept, *scores.rows(labels, items.groups)], ScoreRow)
@@ -100,6 +103,7 @@ def probe(folder: Path, config: RunConfig, *, tell: Tell = quiet) -> Stage:
         ("directions", f"{len(fitted)} of {asked}" + (f", none with {', '.join(without)}" if without else "")),
         ("position", known.acts.position),
         ("null draws", config.draws),
+        *([("taken away, for the directions before stood behind it", ", ".join(gone))] if gone else []),
     )
     return Stage("probe", folder, facts)
 

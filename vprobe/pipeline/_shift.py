@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from vprobe import agreement, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.errors import InputError
+from vprobe.errors import READABLE, InputError, reason
 from vprobe.pipeline._common import Stage, Tell, info, load_backend, load_benchmarks, quiet
 from vprobe.pipeline._conditions import STEERED, named, one_way
 from vprobe.pipeline._detail import TABLE
@@ -19,12 +20,13 @@ from vprobe.pipeline._personas import settle, speakers
 from vprobe.pipeline._read import Asked, fitting
 from vprobe.pipeline._resumed import at_work
 from vprobe.pipeline._study import study
-from vprobe.pipeline._told import Arm, Told, arm_rows, fitted, told_rows, under, wanted_of
+from vprobe.pipeline._told import Arm, Told, arm_rows, enough, fitted, told_rows, under, wanted_of
 from vprobe.types import Agreement, Benchmark, ConditionRow, Count, Direction, Steering
 from vprobe.values import SCHWARTZ
 
 DECISIVE = 40
 """Conditions the decisive test asks for."""
+_PROMPTS = 'a JSON file {"a name": "a system prompt", ...}'
 
 
 def shift(
@@ -72,6 +74,7 @@ def shift(
     vectors = fitted(folder, config, known.keyed.values)
     if not vectors:
         raise InputError(f"no directions of method {config.steer_method}", where=str(folder), do="run vprobe probe")
+    enough(found, config, [one.value for one in vectors])
     old = store.load_rows(folder, "conditions", ConditionRow) if store.has(folder, "conditions") else ()
     _apart(told, arms_of(vectors, doses, config) if doses else (), old)
     with at_work(folder, "shift", backend, config) as backend:
@@ -84,7 +87,7 @@ def shift(
         settle(folder, rows, config)
         more = (("told", [one.id for one in told]), ("strengths", list(doses)), ("generation", said))
         store.save_info(folder, info("personas", config, backend.info, found, counts, more), "shift")
-    return Stage("shift", folder, (*_facts(folder, rows, rows[0].instrument), ("model", backend.info.name)), counts)
+    return Stage("shift", folder, (*_facts(folder, rows, rows[-1].instrument), ("model", backend.info.name)), counts)
 
 
 def _apart(told: Sequence[Told], arms: Sequence[Arm], old: Sequence[ConditionRow]) -> None:
@@ -150,10 +153,11 @@ def _read(path: Path | None) -> tuple[Told, ...]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError("cannot be read", where=str(path), expected="a JSON file", do=str(error)) from None
+        kind = "cannot be read" if isinstance(error, OSError) else "is not JSON"
+        raise InputError(f"{kind}: {reason(error)}", where=str(path), expected=_PROMPTS, do=READABLE) from None
     good = isinstance(found, dict) and all(isinstance(text, str) and text.strip() for text in found.values())
     if not good or not found:
-        raise InputError("no system prompts", where=str(path), expected='{"a name": "a system prompt", ...}')
+        raise InputError("no system prompts", where=str(path), expected=_PROMPTS)
     if any("@" in name for name in found):
         raise InputError("a name with @", where=str(path), expected="names without it")
     return tuple(Told(name, text, "prompt") for name, text in found.items())
@@ -170,7 +174,9 @@ def _facts(folder: Path, rows: Sequence[ConditionRow], instrument: str) -> tuple
         some = next((row for row in mine if (row.kind == STEERED) is kind), None)
         cells = [row for row in detail if some and row.comparison == named(some) and row.statistic == agreement.CELLS]
         for row in cells:
-            ends = f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f}), p {row.p:.2g}"
+            ends = f"{row.estimate:z.2f} ({row.low:z.2f} to {row.high:z.2f}), p {row.p:.2g}"
+            if math.isnan(row.estimate):
+                ends = f"n/a ({row.note})"
             value = f"{ends}, {row.n_scored} conditions in {row.n_groups} clusters"
             facts.append((f"{row.comparison}: {row.statistic}", value))
     if len(told) < DECISIVE and len(steered) < DECISIVE:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from vprobe import activations, prompts, responses, scores, stats, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
+from vprobe.errors import InputError
 from vprobe.pipeline._common import Tell
 from vprobe.pipeline._lookup import direction
 from vprobe.pipeline._read import Asked, ask, fitting
@@ -77,6 +78,35 @@ def wanted_of(found: Sequence[Benchmark], config: RunConfig) -> tuple[Prompt, ..
     asked = ask(found, config.steer_versions)
     kept = set(list(dict.fromkeys(prompt.group for prompt in asked))[: config.persona_limit or None])
     return tuple(prompt for prompt in asked if prompt.group in kept)
+
+
+def enough(found: Sequence[Benchmark], config: RunConfig, values: Sequence[str]) -> None:
+    """See, before anything is asked, that the labels of the queries asked can tell the values apart.
+
+    Args:
+        found: Benchmarks.
+        config: Number of queries.
+        values: Values that are read.
+
+    Raises:
+        InputError: Slopes of ratings on these labels would not exist, under no condition.
+    """
+    items = [item for one in found for item in one.items]
+    kept = set(list(dict.fromkeys(item.group for item in items))[: config.persona_limit or None])
+    asked = [item for item in items if item.group in kept]
+    labels = np.array([[item.loading(value) for value in values] for item in asked]).reshape(len(asked), len(values))
+    if np.isnan(partial_slopes(labels, np.zeros(len(asked)), _groups(asked))).all():
+        raise InputError(
+            f"{len(asked)} items of {len(kept)} queries do not tell {len(values)} values apart", where="--limit",
+            expected=f"more than {2 * len(values)} items whose labels vary on their own",
+            do="raise --limit (0 is all queries), or ask another --benchmark",
+        )  # fmt: skip
+
+
+def _groups(items: Sequence[Item]) -> tuple[str, ...]:
+    """Return each item's query; one and the same for all where each query has one response: then items compare."""
+    groups = tuple(item.group for item in items)
+    return groups if len(set(groups)) < len(groups) else ("",) * len(groups)
 
 
 def under(backend: Backend, chosen: Sequence[Told], found: Sequence[Benchmark], config: RunConfig) -> Asked:
@@ -197,11 +227,10 @@ def rows_of(
         vectors: What is read.
     """
     labels = np.array([[item.loading(one.value) for one in vectors] for item in items])
-    groups = tuple(item.group for item in items)
+    groups, names = tuple(item.group for item in items), _groups(items)
     order = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     odd = np.array([order[name] % 2 == 1 for name in groups])
     asked_odd = np.array([order[name] % 2 == 1 for name in queries])
-    names = groups if len(set(groups)) < len(groups) else ("",) * len(groups)  # one response each: compare over items
     slopes = [partial_slopes(labels[part], done[part], [name for name, kept in zip(names, part) if kept])
               for part in (np.ones(len(odd), dtype=bool), ~odd, odd)]  # fmt: skip
     read = [seen[part].mean(axis=0) if part.any() else np.full(len(vectors), np.nan)
