@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import typer
-from vprobe import pipeline, store
+from vprobe import config, pipeline, store
 from vprobe.cli import app, audits, cards, causal, effects, model, options
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
 from vprobe.pipeline import _common
 from vprobe.types import ModelInfo
+
+from tests.fake_backend import FakeBackend
 
 STEERING = (
     audits.audit, cards.card, cards.said, cards.transfer, causal.ablate, causal.interchange, causal.positions,
@@ -70,6 +72,12 @@ def test_how_a_model_is_loaded_is_told_where_the_command_says_and_becomes_settin
     assert {name: value for name, value in found[0].items() if value} == {"model": "m", "quantize": "nf4", "seed": 3}
 
 
+def test_every_command_that_lets_a_model_write_can_be_told_where_a_text_ends() -> None:
+    writing = {"extract", "rate", "induce", "elicit", "damage", "transfer", "card"}  # a card's stages are made by it
+    found = {one.__name__ for one in ASKING if "stop" in inspect.signature(one).parameters}
+    assert writing <= found, writing - found
+
+
 def test_options_become_settings_and_those_left_out_keep_their_defaults() -> None:
     given = {"model": "m", "values": ["power,security"], "strengths": "-1,2", "on": "all", "limit": 3, "personas": 7,
              "option": ["low=1,2"], "method": None, "text": "no setting", "quantize": "nf4"}  # fmt: skip
@@ -86,6 +94,21 @@ def test_options_become_settings_and_those_left_out_keep_their_defaults() -> Non
         options.running({"model": None})
     with pytest.raises(InputError, match="--strengths"):
         options.steered({"strengths": "1,x"})
+
+
+def test_a_wrong_setting_is_named_as_the_option_it_was_given_by() -> None:
+    flags = {}
+    for one in vars(options).values():
+        for told in getattr(one, "__metadata__", ()):
+            words = (told.default, *(told.param_decls or ()))  # typer keeps the first flag as if it were a default
+            flags.setdefault(told.help, set()).update(str(word).partition("/")[0] for word in words)
+    known = [name for name in config.names() if config.help_of(name) in flags]
+    assert len(known) > 40
+    for name in known:
+        assert config.flag_of(name) in flags[config.help_of(name)], name
+    for field, flag in (("limit", "--limit"), ("steer_value", "--values"), ("steer_positions", "--on")):
+        with pytest.raises(InputError, match=f"^{flag}: "):
+            RunConfig().changed({field: -1})
 
 
 def recorded(folder: Path, *, dtype: str = "float32", **settings: str) -> Path:
@@ -140,6 +163,16 @@ def test_a_model_is_loaded_as_it_was_recorded_when_python_asks_for_it_too(tmp_pa
         with pytest.raises(StoreError, match="not now"):
             pipeline.load_backend(RunConfig(model="m"), of=of)
     assert [(one["dtype"], one["placement"].quantize) for one in asked] == [("float16", "int8"), ("auto", "")]
+
+
+def test_another_model_than_the_one_recorded_is_refused_before_it_is_asked(tmp_path: Path, monkeypatch) -> None:
+    folder = recorded(tmp_path / "a")
+    loaded = [FakeBackend(name="m", fingerprint=mark) for mark in ("ab", "cd", "cd")]
+    monkeypatch.setattr(_common.backends, "load", lambda name, **given: loaded.pop(0))
+    assert pipeline.load_backend(RunConfig(model="m"), of=folder).info.fingerprint == "ab"
+    with pytest.raises(StoreError, match=r"this run is of model m \(ab, float32\), now asked for m \(cd, float32\)"):
+        pipeline.load_backend(RunConfig(model="m"), of=folder)
+    assert pipeline.load_backend(RunConfig(model="m"), of=tmp_path / "none").info.fingerprint == "cd"
 
 
 def test_every_stage_that_uses_a_run_loads_its_model_beside_it() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from vprobe import backends, benchmarks, organism, registry, values
 from vprobe.backends import Backend
 from vprobe.claims import Level
-from vprobe.config import RunConfig
+from vprobe.config import RunConfig, flag_of
 from vprobe.errors import InputError, unknown
 from vprobe.pipeline._fields import FIELDS
-from vprobe.pipeline._recorded import as_recorded
+from vprobe.pipeline._recorded import as_recorded, same_model
 from vprobe.ranks import ALONE, Rank
 from vprobe.steering import NULL_ARMS
 from vprobe.types import POSITIONS, STEER_POSITIONS, Benchmark, Count, ModelInfo, Placement, RunInfo
@@ -86,10 +86,10 @@ def load_backend(config: RunConfig, rank: Rank = ALONE, *, of: Path | None = Non
         of: A run whose activations it is used beside: what the configuration leaves open is as it was recorded.
 
     Raises:
-        StoreError: Other weights than those recorded, see `as_recorded`.
+        StoreError: Another model, or other weights, than those recorded, see `as_recorded`.
     """
     config = config if of is None else as_recorded(of, config)
-    return backends.load(
+    backend = backends.load(
         model_path(config.model),
         backend=config.backend,
         revision=config.revision,
@@ -98,6 +98,9 @@ def load_backend(config: RunConfig, rank: Rank = ALONE, *, of: Path | None = Non
         trust_remote_code=config.trust_remote_code,
         placement=placement(config),
     )
+    if of is not None:
+        same_model(of, backend.info)
+    return backend
 
 
 def placement(config: RunConfig) -> Placement:
@@ -117,15 +120,15 @@ def load_benchmarks(config: RunConfig) -> tuple[Benchmark, ...]:
         InputError: None is named, one is named twice, or two share the id of an item or query.
     """
     if not config.benchmark or len(set(config.benchmark)) != len(config.benchmark):
-        raise InputError(f"{list(config.benchmark)}", where="benchmark", expected="at least one, each once")
+        raise InputError(f"{list(config.benchmark)}", where="--benchmark", expected="at least one, each once")
     folder = Path(config.data) if config.data else None
     found = tuple(benchmarks.load(name, folder=folder, limit=config.limit or None) for name in config.benchmark)
     ids = [item.id for one in found for item in one.items]
     if len(set(ids)) != len(ids):
-        raise InputError("two benchmarks share an item id", where="benchmark", do="record them into two runs")
+        raise InputError("two benchmarks share an item id", where="--benchmark", do="record them into two runs")
     groups = [group for one in found for group in {item.group for item in one.items}]
     if len(set(groups)) != len(groups):
-        raise InputError("two benchmarks share a query's name", where="benchmark", do="record them into two runs")
+        raise InputError("two benchmarks share a query's name", where="--benchmark", do="record them into two runs")
     return found
 
 
@@ -169,7 +172,7 @@ def check_choices(choices: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -
     for name, given, allowed in choices:
         for one in given:
             if one not in allowed:
-                raise unknown(name, one, allowed, where="configuration")
+                raise unknown(name.removeprefix("steer_").replace("_", " "), one, allowed, where=flag_of(name))
 
 
 def join(found: Sequence[Benchmark]) -> Benchmark:
@@ -204,15 +207,15 @@ def chosen_values(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]
         elif plain in values.NAMES or plain.replace("_", "") in ("selfdirection",):
             wanted.add(values.find(name))
         else:
-            raise unknown("value or family", name, (*families, *values.NAMES), where="values")
+            raise unknown("value or family", name, (*families, *values.NAMES), where="--values")
     kept = tuple(value for value in known if value in wanted)
     if not known:
         raise InputError(
-            "the benchmark's items load on no value", where="values", expected="items with loadings",
+            "the benchmark's items load on no value", where="--values", expected="items with loadings",
             do="fit probes on another benchmark, such as everyday; this one can be rated and scored",
         )  # fmt: skip
     if not kept:
-        raise InputError(f"the benchmark knows none of {list(names)}", where="values", expected=", ".join(known))
+        raise InputError(f"the benchmark knows none of {list(names)}", where="--values", expected=", ".join(known))
     return kept
 
 

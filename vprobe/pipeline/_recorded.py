@@ -7,6 +7,7 @@ from pathlib import Path
 from vprobe import store
 from vprobe.config import RunConfig
 from vprobe.errors import StoreError
+from vprobe.types import ModelInfo
 
 _FORMATS = ("float32", "bfloat16", "float16")
 _AWAY = "ndif"
@@ -40,6 +41,25 @@ def as_recorded(folder: Path, config: RunConfig) -> RunConfig:
         )  # fmt: skip
     open_ = config.dtype == "auto" and kind in _FORMATS
     return config.changed({"quantize": was["quantize"], "dtype": kind if open_ else config.dtype})
+
+
+def same_model(folder: Path, model: ModelInfo) -> None:
+    """See that a run's activations are of this model, before it is asked anything: directions are no other model's.
+
+    Args:
+        folder: A run; one without activations is of any model.
+        model: The model that was loaded.
+
+    Raises:
+        StoreError: The run is of another model; both are named.
+    """
+    had = store.load_info(folder, "extract").model if _of(folder)[0] is not None else None
+    if had is not None and had.fingerprint != model.fingerprint:
+        raise StoreError(
+            f"this run is of model {had.name} ({had.fingerprint[:12]}, {had.dtype}), now asked for {model.name} "
+            f"({model.fingerprint[:12]}, {model.dtype})", where=str(folder), expected="the model that was recorded",
+            do="name that model, in the format and at the revision it was recorded in (--dtype, --revision)",
+        )  # fmt: skip
 
 
 def otherwise(folder: Path, config: RunConfig) -> str:
