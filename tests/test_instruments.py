@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vprobe import backends, benchmarks, ess, generation, organism, pipeline, prompts, responses, store
+from vprobe.cli import tables
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, ModelError
 from vprobe.lexicon import Elicited
@@ -185,7 +186,9 @@ def test_alike_responses_have_no_score_and_a_query_with_one_response_is_refused(
 # inducing values
 
 
-def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_know(planted, tmp_path, monkeypatch):
+def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_know(
+    planted, tmp_path, monkeypatch, capsys
+):
     card = organism.read_card(organism.HOME)
 
     def truth(folder, value, **_):
@@ -194,7 +197,12 @@ def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_k
 
     monkeypatch.setattr(_induce, "direction", truth)
     given = config(organism.HOME, tmp_path, "svo", versions=("v3",), greedy=False)
-    pipeline.induce(given, ways=("word", "steering"), directions=tmp_path, strength=1.0, backend=planted)
+    stage = pipeline.induce(given, ways=("word", "steering"), directions=tmp_path, strength=1.0, backend=planted)
+    assert "hardly any of the model's probability" in dict(stage.facts)["choices say little"]
+    tables.induced(tmp_path)
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for kind in ("altruistic", "competitive", "individualistic", "prosocial"):  # a type's own value comes first
+        assert [line[1] for line in said if line[:1] == [kind]][:3] == ["value", "wrong", "no"], kind
     rows = {(row.way, row.target, row.arm): row for row in store.load_rows(tmp_path, "induced", InduceRow)}
     angle = {arm: rows["steering", "altruistic", arm].angle for arm in ("value", "no_value", "wrong_value")}
     assert angle["value"] > angle["no_value"] + 5 > angle["wrong_value"] + 10
@@ -229,6 +237,18 @@ def test_a_type_is_given_by_any_operation_and_dose(planted, tmp_path, monkeypatc
     assert angle["value"] > angle["no_value"] > angle["wrong_value"]
     with pytest.raises(InputError, match="did you mean 'add'"):
         pipeline.induce(replace(given, steer_operation="ad"), ways=("steering",), directions=tmp_path, backend=planted)
+
+
+def test_inducing_a_model_that_has_no_room_for_any_choice_is_refused_and_leaves_nothing(
+    model, backend, tmp_path, monkeypatch
+) -> None:
+    def full(*_) -> None:
+        raise ModelError("none of the 6 prompts fits", where="induce")
+
+    monkeypatch.setattr(_induce, "fitting", full)
+    with pytest.raises(ModelError, match="nothing could be asked: none of the 6 prompts fits"):
+        pipeline.induce(config(model, tmp_path, "svo"), ways=("word",), backend=backend)
+    assert not (tmp_path / "induced.parquet").exists()
 
 
 def test_inducing_needs_a_known_way_and_directions_to_steer_with(model, backend, tmp_path) -> None:

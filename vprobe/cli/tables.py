@@ -94,6 +94,10 @@ def _sort(row: Any) -> tuple[str, ...]:
     return (row.respondent, row.instrument, row.family, row.kind, row.rule, row.readout, row.unit)
 
 
+ARMS = ("value", "wrong_value", "no_value")
+"""What a type's own value is printed beside, in this order."""
+
+
 def induced(run: Path) -> None:
     """Print how near choices come to each type, beside no value and a wrong one."""
     from vprobe import store
@@ -104,7 +108,8 @@ def induced(run: Path) -> None:
     heads = ("target", "arm", "angle", "ideal", "degrees off", "normalised", "over chance", "versions", "unscored",
              "option mass")  # fmt: skip
     for readout, way in dict.fromkeys((row.readout, row.way) for row in found):
-        mine = sorted((r for r in found if (r.readout, r.way) == (readout, way)), key=lambda row: row.target)
+        mine = [row for row in found if (row.readout, row.way) == (readout, way)]
+        mine.sort(key=lambda row: (row.target, ARMS.index(row.arm)))
         rows = [
             (row.target, row.arm.replace("_", " "), number(row.angle, 1), number(row.ideal, 1),
              number(row.distance, 1), number(row.normalised), number(row.chance_corrected), str(row.n),
@@ -158,7 +163,7 @@ def lexicon(found: Any) -> None:
     show.line(f"share of talkative models (first component of the plain table): {number(found.verbosity)}")
     if found.parallel:
         first, chance = number(float(found.parallel.observed[0])), number(float(found.parallel.chance[0]))
-        show.line(f"largest eigenvalue {first}, chance {chance} (p {number(found.parallel.p, 3)})")
+        show.line(f"largest eigenvalue {first}, chance {chance} (p {show.chance(found.parallel.p)})")
     if found.refused:
         show.line(f"no factors: {found.refused}")
     rows = [
@@ -173,7 +178,7 @@ def lexicon(found: Any) -> None:
     if found.taxonomy:
         fit = found.taxonomy
         phi = f"mean phi {number(fit.phi_mean)} (chance {number(fit.phi_chance)})"
-        ari = f"ARI {number(fit.ari)} (p {number(fit.ari_p, 3)})"
+        ari = f"ARI {number(fit.ari)} (p {show.chance(fit.ari_p)})"
         show.line(f"match with the published 3 x 2 taxonomy: {ari}, {phi}, {fit.n} terms listed")
     spoken = sorted(found.terms, key=lambda term: -term.share)[:15]
     show.line("most named: " + ", ".join(f"{term.word} ({term.share:.0%})" for term in spoken))
@@ -201,7 +206,7 @@ def compared(found: Any) -> None:
     heads = ("value", "contrast", "estimate", "95 % interval", "p", "p Holm", "models", "families")
     rows = [
         (values.title(row.value), row.contrast, number(row.estimate, 3),
-         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3),
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", show.chance(row.p), show.chance(row.p_holm),
          str(row.n_models), str(row.n_families))
         for row in made.effects
     ]  # fmt: skip
@@ -209,8 +214,8 @@ def compared(found: Any) -> None:
     heads = ("finding", "", "estimate", "95 % interval", "p", "p Holm", "models", "families", "note")
     told = [
         (row.finding, "stands" if row.stands else "does not stand", number(row.estimate, 3),
-         f"{number(row.low, 3)} .. {number(row.high, 3)}", number(row.p, 3), number(row.p_holm, 3), str(row.n_models),
-         str(row.n_families), row.reason)
+         f"{number(row.low, 3)} .. {number(row.high, 3)}", show.chance(row.p), show.chance(row.p_holm),
+         str(row.n_models), str(row.n_families), row.reason)
         for row in made.findings
     ]  # fmt: skip
     show.table(

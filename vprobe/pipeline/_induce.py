@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vprobe import benchmarks, prompts, responses, scoring, store
+from vprobe import benchmarks, prompts, responses, scores, scoring, store
 from vprobe.backends import Backend
 from vprobe.benchmarks import svo
 from vprobe.config import RunConfig
@@ -104,6 +104,11 @@ def induce(
             answers += had.said
             counts += had.counts
             tell("induce", done + 1, len(everyone))
+        if not answers:
+            raise ModelError(
+                f"nothing could be asked: {', '.join(sorted({row.note for row in rows}))}", where="induce",
+                do="choose a model with a longer context, or other --ways",
+            )  # fmt: skip
         store.save_info(folder, replace(made, counts=tuple(counts)), "induce")
         store.save_rows(folder, "induced", rows, InduceRow)
         store.save_rows(folder, "induced_answers", answers, Response)
@@ -125,8 +130,11 @@ def _more(ways: Sequence[str], strength: float, steered: Sequence[_Given]) -> tu
 def _done(
     folder: Path, backend: Backend, rows: Sequence[InduceRow], answers: Sequence[Response], counts: Sequence[Count]
 ) -> Stage:
+    mass = [one.option_mass for one in answers if one.logprobs is not None]
+    little = bool(mass) and sum(mass) / len(mass) < scores.LITTLE_MASS
     facts = (
         ("model", backend.info.name),
+        *([("choices say little", "the options get hardly any of the model's probability")] if little else []),
         ("states", len({(row.way, row.given) for row in rows})),
         ("answers", len(answers)),
         *(("left out", note) for note in sorted({row.note for row in rows if row.note})),

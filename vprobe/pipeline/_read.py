@@ -133,6 +133,12 @@ def _rate_facts(
     """Return what is worth printing: how much was asked, and how far the two read-outs and the two orders agree."""
     mass = [a.option_mass for a in said if a.logprobs is not None]
     behavior = scores.rate([a for a in said if a.ratings], tuple(dict.fromkeys(a.item_id for a in said if a.ratings)))
+    points = (
+        ("order effect (reversed less forward), points", behavior.order_effect),
+        ("probabilities against words: r over items", behavior.greedy_r),
+        ("probabilities against words: mean difference, points", behavior.greedy_mad),
+    )
+    named = any(row.kind == "choice" for row in scored)  # options are names: their numbers are no points to average
     return (
         ("model", backend.info.name),
         ("prompts", len(said)),
@@ -140,9 +146,7 @@ def _rate_facts(
         ("by source", by_source(tuple({prompt.item_id: prompt for prompt in asked}.values()))),
         ("mean option mass", mean_mass := sum(mass) / len(mass) if mass else math.nan),
         *([("ratings say little", OWN_WORDS)] if mean_mass < scores.LITTLE_MASS else []),
-        ("order effect (reversed less forward), points", behavior.order_effect),
-        ("probabilities against words: r over items", behavior.greedy_r),
-        ("probabilities against words: mean difference, points", behavior.greedy_mad),
+        *(() if named else points),
         ("scale scores", f"{sum(math.isfinite(row.estimate) for row in scored)} of {len(scored)}"),
         *([("shared beginnings", f"not used: {backend.unshared_options}")] if backend.unshared_options else []),
         *eased(backend),
