@@ -359,7 +359,7 @@ def test_bad_answers_give_one_message_and_exit_1(vprobe, tmp_path: Path) -> None
         (("labels", "everyday"), "unknown benchmark with raw ratings"),
         (("compare",), "run folders, or one file of answers"),
         (("data", "get", "pvq-21"), "to do: get the wording from its author"),
-        (("rate", "--model", "organism", "--temperature", "nan"), "--temperature: nan"),
+        (("rate", "-m", "organism", "-o", tmp_path / "r", "--temperature", "nan"), "--temperature: nan"),
     ):
         said = vprobe(*words)
         assert said.code == 1 and message in said.err and not said.out, (words, said)
