@@ -113,7 +113,7 @@ def _rated(
         store.save_items(folder, join(found))
     store.save_info(folder, info("rate", config, backend.info, found, counts), "rate")
     if old and said != old:
-        store.drop(folder, ("agree", "across", "steer", "matrix", "solve", "personas", "claims", "truth"))
+        store.drop(folder, ("agree", "across", "steer", "matrix", "solve", "personas", "shift", "claims", "truth"))
     store.save_responses(folder, said)
     scored = scales(
         found, said, respondent=backend.info.name, folder=Path(config.data) if config.data else None,
