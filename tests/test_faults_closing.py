@@ -14,7 +14,7 @@ import pytest
 from vprobe import backends, organism, pipeline
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
-from vprobe.pipeline import _common, _resumed, _steer
+from vprobe.pipeline import _common, _steer
 from vprobe.ranks import ALONE, Rank
 from vprobe.store import _files
 
@@ -32,8 +32,7 @@ def backend() -> Backend:
 
 @pytest.fixture(autouse=True)
 def nobody_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (_common, _resumed):
-        monkeypatch.setattr(module, "commit", lambda: "")
+    monkeypatch.setattr(_common, "_commit", lambda root: "")
 
 
 def config(out: Path) -> RunConfig:

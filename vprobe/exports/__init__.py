@@ -144,4 +144,7 @@ def _form(path: Path, some: Sequence[str]) -> str:
     if len(some) == 1:
         return some[0]
     found = f"suffix {path.suffix!r}" + (f" of {', '.join(some)}" if some else "")
-    raise InputError(found, where=str(path), expected="a format: " + ", ".join(names()), do="name it: --format of a file read or exported, --to of one converted")
+    raise InputError(
+        found, where=str(path), expected="a format: " + ", ".join(names()),
+        do="name it: --format of a file read or exported, --to of one converted",
+    )  # fmt: skip

@@ -233,7 +233,7 @@ def info(
     return RunInfo(
         config=(*stored, *more),
         vprobe=metadata.version("vprobe"),
-        commit=commit(),
+        commit=_commit(Path(__file__).resolve().parents[2]),
         versions=tuple((name, metadata.version(name)) for name in PACKAGES),
         model=model,
         seed=config.seed,
@@ -248,9 +248,8 @@ def _shown(model: str) -> str:
     return path.name if path.exists() else model
 
 
-def commit() -> str:
+def _commit(root: Path) -> str:
     """Git commit of the checkout vprobe runs from, with "+dirty" when it has changes; empty for a wheel."""
-    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
     try:

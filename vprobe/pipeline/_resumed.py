@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -14,7 +16,7 @@ from vprobe import store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.pipeline._asked import Questions, packed, unpacked
-from vprobe.pipeline._common import PACKAGES, commit, placement
+from vprobe.pipeline._common import PACKAGES, placement
 from vprobe.types import Answers, Generation, Site, Steered, Steering, Tokens
 
 
@@ -63,12 +65,20 @@ def _head(backend: Backend, config: RunConfig) -> dict[str, str]:
     versions = {name: metadata.version(name) for name in ("vprobe", *PACKAGES[:4])}
     info = backend.info
     return versions | {
-        "commit": commit(),
+        "code": _code(),
         "model": info.fingerprint,
         "dtype": info.dtype,
         "engine": repr((config.backend, placement(config))),
         "device": backend.device.partition(":")[0],
     }
+
+
+@functools.cache
+def _code() -> str:
+    """Return a digest of vprobe's own source, so that an answer is never taken from before a change to it."""
+    root = Path(__file__).resolve().parents[1]
+    files = [(path.relative_to(root).as_posix(), path.read_bytes()) for path in sorted(root.rglob("*.py"))]
+    return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 class Resumed:
