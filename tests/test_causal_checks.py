@@ -106,7 +106,9 @@ def over(good) -> dict[str, InterchangeRow]:
 @pytest.fixture(scope="module")
 def placed(good) -> tuple[PositionRow, ...]:
     config, backend = good
-    pipeline.positions(Path(config.out), replace(config, steer_value=("power", "tradition")), backend=backend)
+    pipeline.positions(
+        Path(config.out), replace(config, steer_value=("power", "tradition"), steer_limit=8), backend=backend
+    )
     return store.load_rows(Path(config.out), "positions", PositionRow)
 
 
@@ -173,19 +175,23 @@ def test_effects_count_per_unit_of_dose_beside_those_at_all_tokens_and_have_no_s
 ) -> None:
     config, backend = good
     shares: dict[str, float] = dict(zip(_positions.PLACES, (0.5, 0.4, 0.1, 0.5, 0.0, 0.25), strict=True))
-    own, noise = {"tradition": 0.0, "power": 1.0}, np.random.default_rng(0).standard_normal(20)
+    own, noise = {"tradition": 0.0, "power": 1.0}, np.random.default_rng(0).standard_normal(100)
 
     def rated(config, items, backend, arms, tell):
         """Ratings that follow the label of "power" alone, and shift all alike by 2 per unit of dose for "tradition"."""
         out = []
         for (one,) in arms:
             value, dose = one.direction.value, 0.03 * np.sign(one.coefficient)
-            along = shares[one.positions] * items.labels_of((value,))[:, 0] if own[value] else 2 + noise
+            along = (
+                shares[one.positions] * items.labels_of((value,))[:, 0]
+                if own[value]
+                else 2 + noise[: len(items.item_ids)]
+            )
             out.append(SimpleNamespace(expected=3 + dose * along))
         return out
 
     monkeypatch.setattr(_positions, "rated", rated)
-    pipeline.positions(Path(config.out), replace(config, steer_value=tuple(own)), backend=backend)
+    pipeline.positions(Path(config.out), replace(config, steer_value=tuple(own), steer_limit=8), backend=backend)
     rows = store.load_rows(Path(config.out), "positions", PositionRow)
     still, moved = ([row for row in rows if row.value == value] for value in own)
     spread = spread_of(load_benchmarks(config), ("power",))[0]
@@ -193,7 +199,8 @@ def test_effects_count_per_unit_of_dose_beside_those_at_all_tokens_and_have_no_s
         assert row.effect == pytest.approx(shares[row.positions] * spread, abs=1e-9)
         assert row.of_all == pytest.approx(shares[row.positions] / 0.5, abs=1e-9) and abs(row.mean_shift) < 0.5
     for row in still:
-        assert np.isnan(row.of_all) and row.low < 0 < row.high and row.mean_shift == pytest.approx(2 + noise.mean())
+        assert np.isnan(row.of_all) and row.low < 0 < row.high
+        assert row.mean_shift == pytest.approx(2 + noise[: row.n_items].mean())
 
 
 def test_the_tables_are_printed(good, gone, over, placed, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from vprobe.pipeline._told import enough, partial_slopes
 from vprobe.types import Agreement, ConditionRow, MethodRow, ProfileRow, TransferRow, ValidityRow
 from vprobe.values import SCHWARTZ
 
+from tests.fake_backend import FakeBackend
 from tests.test_report import benchmark, info
 
 
@@ -305,7 +306,7 @@ def test_conditions_read_or_asked_otherwise_are_not_put_beside_those_kept(
     for name, made in (("study", known), ("as_probed", None), ("load_benchmarks", ()),
                        ("fitted", (SimpleNamespace(value="power"),)), ("enough", None)):  # fmt: skip
         monkeypatch.setattr(_shift, name, lambda *_, made=made: made)
-    monkeypatch.setattr(_shift, "load_backend", lambda *_, **__: SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(_shift, "load_backend", lambda *_, **__: FakeBackend())
     config = RunConfig(personas=0)
     path.write_text('{"calm": "You are calm."}', encoding="utf-8")
     for change in ({"site": "resid_post.9"}, {"method": "ridge"}, {"n_items": 12}):

@@ -340,4 +340,4 @@ def test_the_command_line_takes_several_with_line_breaks_written_out(folder: Pat
     made = json.loads((tmp_path / "a" / "run.json").read_text("utf-8"))["stages"]["elicit"]["config"]
     assert made["stop"] == ["\n\nUser:", "a,b", "\t"]
     code, _, err = vprobe(*asked, "--stop", "")
-    assert code == 1 and "option stop" in err and "Traceback" not in err
+    assert code == 1 and "--stop" in err and "Traceback" not in err
