@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import math
 import shutil
 from collections.abc import Callable
@@ -179,6 +181,8 @@ def test_every_operation_and_gate_of_ours_can_be_known_again(name: str) -> None:
     for gate in gates:
         change = Steering(Operation(name, apply, (np.ones((1, 64)),)), direction(), 1.0, gate=gate)
         assert Questions().key(("drift", (), (change,)))
+    dressed = functools.wraps(apply)(lambda *given: apply(*given))
+    assert not Questions().key(("drift", (), (Steering(Operation(name, dressed), direction(), 1.0),)))
 
 
 def direction(vector: np.ndarray | None = None) -> Direction:
@@ -254,21 +258,42 @@ def test_a_torn_line_is_written_over_and_a_damaged_one_passed_over(tmp_path: Pat
     good = path.read_bytes()
     lines = good.splitlines(keepends=True)
     path.write_bytes(good.replace(b"[1.0]", b"[9.0]") + lines[1][:-3])
-    log = store.CallLog(path.parent, "some", HEAD)
-    assert [log.get(str(i)) for i in range(3)] == [[0.0], None, [2.0]]
-    log.put("3", [3.0])
-    log = store.CallLog(path.parent, "some", HEAD)
-    assert [log.get(str(i)) for i in range(4)] == [[0.0], None, [2.0], [3.0]]
+    with pytest.raises(Killed), store.CallLog(path.parent, "some", HEAD) as log:
+        assert [log.get(str(i)) for i in range(3)] == [[0.0], None, [2.0]]
+        log.put("3", [3.0])
+        raise Killed
+    with store.CallLog(path.parent, "some", HEAD) as log:
+        assert [log.get(str(i)) for i in range(4)] == [[0.0], None, [2.0], [3.0]]
 
 
 def test_answers_of_another_model_or_version_are_not_taken_and_go_with_the_first_new_one(tmp_path: Path) -> None:
     path = left(tmp_path / "run", 400)
-    other = store.CallLog(path.parent, "some", {"model": "b"})
-    assert other.get("0") is None
-    other.put("0", [7.0])
-    assert store.CallLog(path.parent, "some", {"model": "b"}).get("0") == [7.0]
-    assert store.CallLog(path.parent, "some", HEAD).get("1") is None
+    with pytest.raises(Killed), store.CallLog(path.parent, "some", {"model": "b"}) as other:
+        assert other.get("0") is None
+        other.put("0", [7.0])
+        raise Killed
     assert len(path.read_bytes().splitlines()) == 2
+    with pytest.raises(Killed), store.CallLog(path.parent, "some", HEAD) as log:
+        assert log.get("1") is None
+        raise Killed
+    with store.CallLog(path.parent, "some", {"model": "b"}) as other:
+        assert other.get("0") == [7.0]
+
+
+def test_one_process_at_a_time_keeps_answers_and_one_that_has_ended_keeps_none(tmp_path: Path) -> None:
+    path = left(tmp_path / "run")
+    with store.CallLog(path.parent, "some", HEAD) as first:
+        with pytest.raises(StoreError, match="another process keeps answers"):
+            store.CallLog(path.parent, "some", HEAD)
+        first.put("3", [3.0])
+        assert [first.get(str(i)) for i in range(4)] == [[0.0], [1.0], [2.0], [3.0]]
+    first.put("4", [4.0])
+    assert first.get("0") is None and not path.exists()
+    with store.CallLog(path.parent, "new", HEAD) as first, store.CallLog(path.parent, "new", HEAD) as second:
+        first.put("0", [0.0])
+        with pytest.raises(StoreError, match="another process keeps answers"):
+            second.put("0", [9.0])
+        assert first.get("0") == [0.0]
 
 
 def test_a_full_disk_ends_the_stage_and_keeps_what_was_answered(tmp_path: Path) -> None:
@@ -276,11 +301,13 @@ def test_a_full_disk_ends_the_stage_and_keeps_what_was_answered(tmp_path: Path) 
     with pytest.raises(StoreError, match="the disk is full"), store.CallLog(folder, "some", HEAD) as log, room(400):
         for i in range(100):
             log.put(str(i), [float(i)])
-    again = store.CallLog(folder, "some", HEAD)
-    kept = [i for i in range(100) if again.get(str(i)) is not None]
-    assert 3 < len(kept) < 50 and kept == list(range(len(kept)))
-    again.put("next", [1.0])
-    assert store.CallLog(folder, "some", HEAD).get("next") == [1.0]
+    with pytest.raises(Killed), store.CallLog(folder, "some", HEAD) as again:
+        kept = [i for i in range(100) if again.get(str(i)) is not None]
+        assert 3 < len(kept) < 50 and kept == list(range(len(kept)))
+        again.put("next", [1.0])
+        raise Killed
+    with store.CallLog(folder, "some", HEAD) as again:
+        assert again.get("next") == [1.0] and again.get("0") == [0.0]
 
 
 def test_nothing_is_begun_before_the_first_answer_and_what_is_no_run_is_not_written_to(tmp_path: Path) -> None:
@@ -295,7 +322,7 @@ def test_nothing_is_begun_before_the_first_answer_and_what_is_no_run_is_not_writ
 def test_a_resumed_model_is_a_backend_like_any_other(backend: Backend, tmp_path: Path) -> None:
     log = store.CallLog(tmp_path / "run", "some", HEAD)
     one: Any = Resumed(backend, log)
-    assert isinstance(one, Backend)
+    assert isinstance(one, Backend) and isinstance(copy.copy(one), Resumed)
     assert {f.name for f in dataclasses.fields(one.info)} and one.halved == backend.halved
     with at_work(tmp_path / "run", "other", one, config(tmp_path / "run")) as inner:
         assert inner is one

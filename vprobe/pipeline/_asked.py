@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -74,6 +75,11 @@ def _name(function: Any) -> str:
     name, home = getattr(function, "__qualname__", "<"), str(getattr(function, "__module__", ""))
     if "<" in name or not home.startswith("vprobe."):
         raise _NamelessError
+    found: Any = sys.modules.get(home)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not function:  # a method of some object, or a function dressed in another's name
+        raise _NamelessError
     return f"{home}.{name}"
 
 
@@ -95,7 +101,7 @@ def packed(answer: Any) -> Any:
         return {_ARRAY: data, "type": answer.dtype.str, "shape": answer.shape}
     if isinstance(answer, Generation):
         return {_WROTE: [answer.prompt_id, answer.ids, answer.text, answer.stopped]}
-    return list(map(packed, answer)) if isinstance(answer, tuple) else float(answer)
+    return list(map(packed, answer)) if isinstance(answer, (tuple, list)) else float(answer)
 
 
 def unpacked(kept: Any) -> Any:

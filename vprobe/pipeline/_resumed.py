@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,9 @@ from vprobe.config import RunConfig
 from vprobe.pipeline._asked import Questions, packed, unpacked
 from vprobe.pipeline._common import PACKAGES, placement
 from vprobe.types import Answers, Generation, Site, Steered, Steering, Tokens
+
+ENGINES = ("transformer-lens", "nnsight", "accelerate", "torchao", "bitsandbytes")
+"""Packages a model may be run with, beside those every model needs."""
 
 
 @contextmanager
@@ -61,30 +63,40 @@ def resumed(folder: Path, stage: str, backend: Backend, config: RunConfig) -> It
 
 
 def _head(backend: Backend, config: RunConfig) -> dict[str, str]:
-    """Return what an answer depends on beside the question; at other versions all is asked anew."""
-    versions = {name: metadata.version(name) for name in ("vprobe", *PACKAGES[:4])}
-    info = backend.info
+    """Return what an answer depends on beside the question; where it differs all is asked anew."""
+    versions = {name: _version(name) for name in ("vprobe", *PACKAGES[:4], *ENGINES)}
+    info, placed = backend.info, placement(config)
     return versions | {
-        "code": _code(),
+        "code": CODE,
         "model": info.fingerprint,
         "dtype": info.dtype,
-        "engine": repr((config.backend, placement(config))),
+        "loaded": repr((config.backend, config.revision, config.trust_remote_code, placed)),
         "device": backend.device.partition(":")[0],
     }
 
 
-@functools.cache
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _code() -> str:
-    """Return a digest of vprobe's own source, so that an answer is never taken from before a change to it."""
     root = Path(__file__).resolve().parents[1]
-    files = [(path.relative_to(root).as_posix(), path.read_bytes()) for path in sorted(root.rglob("*.py"))]
-    return hashlib.sha256(repr(files).encode()).hexdigest()
+    files = [(path.relative_to(root).as_posix(), path) for path in sorted(root.rglob("*.py")) if path.is_file()]
+    return hashlib.sha256(repr([(name, path.read_bytes()) for name, path in files]).encode()).hexdigest()
+
+
+CODE = _code()
+"""Digest of vprobe's own source as it was imported, so that no answer is taken from before a change to it."""
 
 
 class Resumed:
     """A model whose answers are kept in a log; asked the same again, it answers from there.
 
-    What a question holds that has no name, such as a gate of one's own, makes it one that is asked every time.
+    What was done to a loaded model by hand, such as a hook of one's own, is not seen. What a question holds that has no
+    name, such as a gate of one's own, makes it one that is asked every time.
 
     Args:
         backend: The model.
@@ -97,6 +109,8 @@ class Resumed:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the model itself has of that name: what it is, and verbs that are not kept."""
+        if name == "_backend":  # of a copy that is still being made
+            raise AttributeError(name)
         return getattr(self._backend, name)
 
     def read(
@@ -147,6 +161,8 @@ class Resumed:
         if key and (kept := self._log.get(key)) is not None:
             return unpacked(kept)
         answer = ask()
-        if key:
-            self._log.put(key, packed(answer))
-        return answer
+        if not key:
+            return answer
+        kept = packed(answer)
+        self._log.put(key, kept)
+        return unpacked(kept)  # of the types and layout it has when it is looked up

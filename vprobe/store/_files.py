@@ -168,7 +168,7 @@ def _temporary(path: Path) -> tuple[Path, int]:
     while True:
         new = path.with_name(f"{TEMP}{secrets.token_hex(4)}-{path.name}")
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        if _lock(fd) and new.exists():
+        if lock(fd) and new.exists():
             return new, fd
         os.close(fd)
 
@@ -181,7 +181,7 @@ def clean(folder: Path) -> None:
         except FileNotFoundError:
             continue
         try:
-            if not _lock(fd):
+            if not lock(fd):
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -191,7 +191,7 @@ def clean(folder: Path) -> None:
             os.close(fd)
 
 
-def _lock(fd: int) -> bool:
+def lock(fd: int) -> bool:
     """Take a lock that the operating system lets go of when the process dies; False when another process holds it."""
     if fcntl is None:
         return True
@@ -214,7 +214,7 @@ def lock_folder(folder: Path) -> int:
         StoreError: Another process is writing there.
     """
     fd = os.open(folder, os.O_RDONLY)
-    if _lock(fd):
+    if lock(fd):
         return fd
     os.close(fd)
     raise StoreError(
@@ -242,8 +242,8 @@ def in_turn(folder: Path, name: str, *, wait: float = 0.0) -> Iterator[bool]:
     path, until = folder / name, time.monotonic() + wait
     with disk_errors(folder, 0):
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        while not (mine := _lock(fd) and _same(path, fd)):
-            if time.monotonic() >= until and _same(path, fd):
+        while not (mine := lock(fd) and same(path, fd)):
+            if time.monotonic() >= until and same(path, fd):
                 break
             os.close(fd)
             time.sleep(0.005)
@@ -256,7 +256,7 @@ def in_turn(folder: Path, name: str, *, wait: float = 0.0) -> Iterator[bool]:
         os.close(fd)
 
 
-def _same(path: Path, fd: int) -> bool:
+def same(path: Path, fd: int) -> bool:
     """Tell whether an open file is still the one of that name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
