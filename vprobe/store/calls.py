@@ -25,7 +25,7 @@ class CallLog:
 
     The file is begun with the first answer, and goes when the block ends well. Where it ends otherwise, or the process
     is killed, the next log of the same stage holds what was kept, unless what all answers depend on has changed: then
-    it starts empty. One process at a time may use a stage's log, see `timed`.
+    it starts empty. One process at a time uses a log: from when it holds answers until the block ends it is locked.
 
     Args:
         folder: The run folder, made when missing.
@@ -33,7 +33,7 @@ class CallLog:
         head: What every answer depends on, such as model and versions; JSON.
 
     Raises:
-        StoreError: The folder is no run folder.
+        StoreError: The folder is no run folder, or another process uses the log.
     """
 
     def __init__(self, folder: Path, stage: str, head: Mapping[str, Any]) -> None:
@@ -59,10 +59,10 @@ class CallLog:
 
         Args:
             key: Of the question: a word, see `get`.
-            answer: JSON; not None.
+            answer: JSON; not None. After the block nothing is kept.
 
         Raises:
-            StoreError: The disk is full.
+            StoreError: The disk is full, or another process has begun the same log.
         """
         if self._ended:
             return
