@@ -124,6 +124,7 @@ def loads(command: Callable[..., None]) -> Callable[..., None]:
 
     spread = [each for name, one in own.items() for each in (options.values() if name == "loading" else (one,))]
     _called.__signature__ = inspect.Signature(spread)  # pyright: ignore[reportAttributeAccessIssue]
+    _called.__annotations__ = {one.name: one.annotation for one in spread}  # evaluated: typer need not do it again
     return _called
 
 
