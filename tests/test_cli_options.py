@@ -5,35 +5,29 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 from vprobe import config, pipeline, store
-from vprobe.cli import app, audits, cards, causal, effects, model, options
+from vprobe.cli import app, audits, cards, causal, effects, options, steer
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, StoreError
 from vprobe.pipeline import _common
 from vprobe.types import ModelInfo
 
+from tests.command_line import functions, lines
 from tests.fake_backend import FakeBackend
 
 STEERING = (
     audits.audit, cards.card, cards.said, cards.transfer, causal.ablate, causal.interchange, causal.positions,
-    effects.matrix, effects.solve, model.sweep,
+    effects.matrix, effects.solve, steer.sweep,
 )  # fmt: skip
 OWN = {"run", "as_json", "personas", "instruments", "out", "make", "target", "keep", "max_kl", "strengths"}
 """Arguments that a command reads itself."""
-
-
-def commands(group: typer.Typer) -> Iterator[Callable[..., Any]]:
-    """All commands, those of groups inside it too."""
-    yield from (one.callback for one in group.registered_commands if one.callback)
-    yield from (one.callback for one in [group.registered_callback] if one and one.callback)
-    for one in group.registered_groups:
-        yield from commands(one.typer_instance or typer.Typer())
 
 
 def asks(command: Callable[..., Any]) -> bool:
@@ -42,8 +36,25 @@ def asks(command: Callable[..., Any]) -> bool:
     return known is not None and known.annotation == options.Model
 
 
-ASKING = [one for one in commands(app) if asks(one)]
+ASKING = [one for one in functions().values() if asks(one)]
 """Commands that load a model."""
+
+
+def test_every_command_is_where_its_table_says_and_its_line_is_never_cut() -> None:
+    cli = CliRunner()
+    for group in ("", "data", "lexicon", "steer", "vectors"):
+        done = cli.invoke(app, [*group.split(), "--help"], terminal_width=80)
+        assert done.exit_code == 0
+        listed = dict(re.findall(r"^  ([a-z]+)  +(.*)$", done.stdout.partition("Commands:")[2], re.M))
+        known = {name.split()[-1]: line for name, line, _ in lines() if name.rpartition(" ")[0] == group}
+        assert listed == known
+    for name, line, one in lines():
+        assert len(line) <= 60
+        assert line.endswith((".", "?")), name
+        shown = cli.invoke(app, [*name.split(), "--help"])
+        assert f"Usage: root {name} " in shown.stdout
+        said = one.info.help if isinstance(one, typer.Typer) else inspect.getdoc(one)
+        assert " ".join(said.split())[:100] in " ".join(shown.stdout.split())
 
 
 @pytest.mark.parametrize("command", STEERING, ids=lambda one: one.__name__)

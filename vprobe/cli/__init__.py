@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it."""
+"""The command line: parse, call one function, print. Nothing is imported before a command needs it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,41 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import (
-    across,
-    agreed,
-    audits,
-    cards,
-    causal,
-    checking,
-    conformance,
-    damage,
-    data,
-    effects,
-    evals,
-    instruments,
-    model,
-    power,
-    study,
-    vectors,
-    words,
-)
+from vprobe.cli import lazy
 
-app = typer.Typer(
-    name="vprobe",
-    help="Find where a language model represents human values, and test whether that agrees with what it does.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+COMMANDS = {
+    "demo": ("study:demo", "Run the whole study on the model that ships with vprobe."),
+    "extract": ("model:extract", "Record a model's activations over a benchmark's items."),
+    "rate": ("model:rate", "Ask a model to rate a benchmark's items."),
+    "score": ("instruments:score", "Score answers you have by an instrument's own rule."),
+    "labels": ("instruments:labels", "Make human labels again from raw ratings."),
+    "induce": ("instruments:induce", "Give a model a social value; measure how near it comes."),
+    "demographics": ("instruments:demographics", "Measure how far demographic personas move a model's values."),
+    "probe": ("study:probe", "Fit directions on activations and score every item."),
+    "agree": ("study:agree", "Compare probe scores with behaviour."),
+    "shift": ("agreed:shift", "Change a model: does what is read shift with what it does?"),
+    "claims": ("study:claims", "Say what may be claimed of a run, and what is refused."),
+    "compare": ("across:compare", "Compare models by their scores: size, stage, profile."),
+    "power": ("power:power", "Tell what so many items and raters can show."),
+    "conformance": ("conformance:conformance", "Check a model and an engine for steering that does nothing."),
+    "check": ("checking:check", "Make what needs no model again, and compare."),
+    "tables": ("checking:tables", "Say what every column means; write tables as CSV or Parquet."),
+    "report": ("study:report", "Write report.html and its figures from what a run holds."),
+    "run": ("study:run", "Run the whole story from one file."),
+    "doctor": ("data:doctor", "Say what is installed, and what would run."),
+    "data": ("data:group", "Benchmark data: what there is, and getting it."),
+    "lexicon": ("words:group", "Values in models' own words: ask, find factors, look."),
+    "steer": ("steer:group", "Steer a model along a value's direction; measure the effect."),
+    "vectors": ("vectors:group", "Directions as files of other tools, such as GGUF."),
+}
+
+DIVIDED = ("extract", "rate")
+"""Commands whose work several ranks divide; of any other, rank 0 does the work and the others leave."""
+
+app = lazy.group(
+    "Find where a language model represents human values, and test whether that agrees with what it does.",
+    COMMANDS,
+    needs_command=True,
 )
 
 
@@ -43,10 +51,6 @@ def _version(asked: bool | None) -> None:
 
         typer.echo(version("vprobe"))
         raise typer.Exit
-
-
-DIVIDED = ("extract", "rate")
-"""Commands whose work several ranks divide; of any other, rank 0 does the work and the others leave."""
 
 
 @app.callback()
@@ -62,39 +66,3 @@ def root(
     whole_model = any(word.startswith("--tp-plan") for word in sys.argv)  # then every rank holds a part of the model
     if ranks.find().index > 0 and context.invoked_subcommand not in DIVIDED and not whole_model:
         raise typer.Exit
-
-
-app.command()(study.demo)
-app.add_typer(data.group, name="data")
-app.command()(model.extract)
-app.command()(model.rate)
-app.command()(instruments.score)
-app.command()(instruments.labels)
-app.command()(instruments.induce)
-app.command()(instruments.demographics)
-app.add_typer(words.group, name="lexicon")
-app.command()(study.probe)
-model.steer_group.command("matrix")(effects.matrix)
-model.steer_group.command("solve")(effects.solve)
-model.steer_group.command("ablate")(causal.ablate)
-model.steer_group.command("interchange")(causal.interchange)
-model.steer_group.command("positions")(causal.positions)
-model.steer_group.command("damage")(damage.damage)
-model.steer_group.command("eval")(evals.evaluate)
-model.steer_group.command("audit")(audits.audit)
-model.steer_group.command("said")(cards.said)
-model.steer_group.command("transfer")(cards.transfer)
-model.steer_group.command("card")(cards.card)
-app.add_typer(model.steer_group, name="steer")
-app.add_typer(vectors.group, name="vectors")
-app.command()(study.agree)
-app.command()(agreed.shift)
-app.command()(study.claims)
-app.command()(across.compare)
-app.command()(power.power)
-app.command()(conformance.conformance)
-app.command()(checking.check)
-app.command()(checking.tables)
-app.command()(study.report)
-app.command(name="run")(study.run)
-app.command()(data.doctor)

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-from vprobe.cli import show
+from vprobe.cli import lazy, show
 from vprobe.cli.options import AsJson
 
-group = typer.Typer(help="Benchmark data: what there is, and getting it.", no_args_is_help=True)
+COMMANDS = {
+    "get": ("data:get", "Download a benchmark at its pinned commit, and check it."),
+    "list": ("data:listing", "List the benchmarks: licence, and what is on this machine."),
+}
+
+group = lazy.group("Benchmark data: what there is, and getting it.", COMMANDS, needs_command=True)
 
 
-@group.command("get")
 def get(
     name: Annotated[str, typer.Argument(help="Benchmark, such as value-portrait.", show_default=False)],
     source: Annotated[
@@ -32,7 +36,6 @@ def get(
         show.line(f"{name}: complete and verified in {folder}")
 
 
-@group.command("list")
 def listing(as_json: AsJson = None) -> None:
     """List the benchmarks: what each is, its licence, and whether it is on this machine."""
     import dataclasses

@@ -8,10 +8,21 @@ from typing import Annotated
 
 import typer
 
+from vprobe.cli import lazy, show
 from vprobe.cli import options as o
-from vprobe.cli import show
 
-group = typer.Typer(help="Directions as files of other tools: safetensors, GGUF control vectors, files of torch.")
+COMMANDS = {
+    "export": ("vectors:export", "Write a value's direction to a file for other tools."),
+    "convert": ("vectors:convert", "Read directions of any format and write them in another."),
+    "snippet": ("vectors:snippet", "Print a script that adds a vector by another library."),
+    "show": ("vectors:shown", "Show what a file of directions holds."),
+}
+
+group = lazy.group(
+    "Directions as files of other tools: safetensors, GGUF control vectors, files of torch.",
+    COMMANDS,
+    needs_command=True,
+)
 File = Annotated[Path, typer.Argument(metavar="FILE", help="File of directions.", show_default=False)]
 Target = Annotated[Path, typer.Option("--out", "-o", help="File to write.", show_default=False)]
 Form = Annotated[
@@ -36,7 +47,6 @@ For = Annotated[
 ]
 
 
-@group.command("export")
 def export(
     value: Annotated[str, typer.Option("--value", help="Value whose direction is written.", show_default=False)],
     out: Target,
@@ -62,7 +72,6 @@ def export(
     show.line(f"{path}: {found[0].value} at {', '.join(str(one.site) for one in found)}")
 
 
-@group.command("convert")
 def convert(
     file: File,
     out: Target,
@@ -86,7 +95,6 @@ def convert(
     show.line(f"{path}: {found[0].value or 'value not known'} at {', '.join(str(one.site) for one in found)}")
 
 
-@group.command("snippet")
 def snippet(
     file: File,
     model: Annotated[str, typer.Option("--model", "-m", help="Model: folder or hub id.", show_default=False)],
@@ -111,7 +119,6 @@ def snippet(
     show.line(script.rstrip())
 
 
-@group.command("show")
 def shown(file: File, site: Place = "", run: For = None, form: Form = "", as_json: o.AsJson = None) -> None:
     """Show what a file of directions holds, ours or another tool's."""
     from vprobe import pipeline, store

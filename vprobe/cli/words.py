@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from vprobe.cli import lazy, show, tables
 from vprobe.cli import options as o
-from vprobe.cli import show, tables
 
-group = typer.Typer(help="Values in models' own words: ask, find factors, look.", no_args_is_help=True)
+COMMANDS = {
+    "elicit": ("words:elicit", "Ask a model for its values in its own words."),
+    "build": ("words:build", "Find which value words go together over respondents."),
+    "show": ("words:look", "Print a lexicon: terms, factors, how far to trust them."),
+}
+
+group = lazy.group("Values in models' own words: ask, find factors, look.", COMMANDS, needs_command=True)
 
 
-@group.command("elicit")
 @o.loads
 def elicit(
     model: o.Model = None,
@@ -39,7 +44,6 @@ def elicit(
     show.stage(stage, as_json=as_json)
 
 
-@group.command("build")
 def build(
     runs: o.Runs,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the lexicon to (JSON).")],
@@ -55,7 +59,6 @@ def build(
     show.line(f"written: {out}")
 
 
-@group.command("show")
 def look(
     file: Annotated[Path, typer.Argument(help="A lexicon that `build` wrote.", show_default=False)],
     prototypes: Annotated[
