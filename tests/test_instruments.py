@@ -212,6 +212,12 @@ def test_the_organism_takes_on_a_type_by_steering_and_not_by_words_it_does_not_k
     assert max(words.values()) - min(words.values()) < 2.0
     assert all(row.n == 1 and row.n_unscored == 0 for row in rows.values())
     assert len(rows) == 2 * 4 * 3
+    for (way, target, arm), row in rows.items():
+        plain = rows[way, target, "no_value"]
+        assert row.n_paired == (arm != "no_value") and math.isnan(row.nearer_low)  # one version
+        assert (
+            math.isnan(row.nearer) if arm == "no_value" else row.nearer == pytest.approx(plain.distance - row.distance)
+        )
     page = pipeline.write_report(tmp_path).read_text("utf-8")
     assert "Social values given to the model" in page and "wrong value" in page
     assert "vprobe probe" not in page and "vprobe rate" not in page and "no items of a benchmark" in page

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 from vprobe import backends, benchmarks, organism, prompts, responses, scoring
 from vprobe.benchmarks import _svo_induce as induce
 from vprobe.benchmarks._svo_payoffs import TYPES, payoffs
@@ -300,6 +301,22 @@ def test_the_distance_is_an_argument_and_one_below_0_is_refused() -> None:
     with pytest.raises(InputError, match="did you mean 'prosocial'"):
         svo.rationality(np.array([17.0]), "pro-social")
     assert math.isnan(svo.rationality(np.array([math.nan]), "prosocial").chance_corrected)
+
+
+def test_how_much_nearer_is_paired_by_version_and_has_an_interval_where_versions_differ() -> None:
+    ideal = svo.ideal_angle("altruistic")
+    plain = np.array([0.0, 10.0, 20.0, math.nan, 5.0])
+    given = np.array([30.0, 25.0, 42.0, 50.0, math.nan])
+    found = svo.nearer(given, plain, "altruistic")
+    gain = np.array([30.0, 15.0, 22.0])
+    assert ideal > 50 and (found.by, found.n) == (pytest.approx(gain.mean()), 3)
+    told = scipy_stats.ttest_1samp(gain, 0.0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((told.low, told.high))
+    assert svo.nearer(plain - 5, plain, "altruistic").by == pytest.approx(-5.0)
+    for few in (svo.nearer(given[:2], plain[:2], "altruistic"), svo.nearer(plain, plain, "altruistic")):
+        assert math.isfinite(few.by) and math.isnan(few.low) and math.isnan(few.high)
+    none = svo.nearer(given[3:], plain[3:], "altruistic")
+    assert math.isnan(none.by) and none.n == 0
 
 
 # giving a value

@@ -105,18 +105,20 @@ def induced(run: Path) -> None:
 
     number = show.number
     found = store.load_rows(run, "induced", InduceRow)
-    heads = ("target", "arm", "angle", "ideal", "degrees off", "normalised", "over chance", "versions", "unscored",
-             "option mass")  # fmt: skip
+    heads = ("target", "arm", "angle", "ideal", "degrees off", "nearer by", "95 % interval", "normalised",
+             "over chance", "versions", "unscored", "option mass")  # fmt: skip
     for readout, way in dict.fromkeys((row.readout, row.way) for row in found):
         mine = [row for row in found if (row.readout, row.way) == (readout, way)]
         mine.sort(key=lambda row: (row.target, ARMS.index(row.arm)))
         rows = [
             (row.target, row.arm.replace("_", " "), number(row.angle, 1), number(row.ideal, 1),
-             number(row.distance, 1), number(row.normalised), number(row.chance_corrected), str(row.n),
-             str(row.n_unscored), number(row.option_mass))
+             number(row.distance, 1), number(row.nearer, 1),
+             f"{number(row.nearer_low, 1)} .. {number(row.nearer_high, 1)}", number(row.normalised),
+             number(row.chance_corrected), str(row.n), str(row.n_unscored), number(row.option_mass))
             for row in mine
         ]  # fmt: skip
         show.table(f"given by {way}, read from {readout}", heads, rows)
+    show.line("nearer by: degrees nearer the ideal than with no value given, mean and t interval over versions.")
     show.line("over chance: 0 is a random responder, 1 is the ideal. Compare each value with the arms beside it.")
     show.line("The distance is degrees from the ideal type; the source leaves its own distance open.")
 

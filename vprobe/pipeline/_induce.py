@@ -96,14 +96,15 @@ def induce(
     }
     everyone = [one for way in ways for one in states[way]]
     wanted = ask(found, config.versions)
-    rows, answers, counts = [], [], []
+    heard = []
     with at_work(folder, "induce", backend, config) as backend:
         for done, state in enumerate(everyone):
-            had = _asked(backend, config, state, wanted)
-            rows += _rows(had.state, had.said)
-            answers += had.said
-            counts += had.counts
+            heard.append(_asked(backend, config, state, wanted))
             tell("induce", done + 1, len(everyone))
+        answers = [one for had in heard for one in had.said]
+        counts = [count for had in heard for count in had.counts]
+        plain = {had.state.way: had.said for had in heard if had.state.kind == svo.NONE}
+        rows = [row for had in heard for row in _rows(had.state, had.said, plain.get(had.state.way, ()))]
         if not answers:
             raise ModelError(
                 f"nothing could be asked: {', '.join(sorted({row.note for row in rows}))}", where="induce",
@@ -204,34 +205,38 @@ def _under(prompt: Prompt, state: _Given) -> Prompt:
     return replace(prompt, id=f"{prompt.id}@{name}")
 
 
-def _rows(state: _Given, said: Sequence[Response]) -> list[InduceRow]:
-    """Hold the choices of one state against every type it is an arm of, for each read-out."""
+def _rows(state: _Given, said: Sequence[Response], plain: Sequence[Response]) -> list[InduceRow]:
+    """Hold the choices of one state against every type it is an arm of, for each read-out, and against no value's."""
     out = []
     readouts = ((LIKELIEST, False), (SPOKEN, True)) if said else ((LIKELIEST, False),)
     for readout, greedy in readouts:
         if greedy and not any(one.text is not None for one in said):
             continue
-        angles, mass = _angles(said, greedy=greedy)
+        by_version, mass = _angles(said, greedy=greedy)
+        angles, without = np.array([*by_version.values()]), _angles(plain, greedy=greedy)[0]
+        others = np.array([without.get(version, math.nan) for version in by_version])
         for target in svo.TYPES:
             arm = next((one.name for one in svo.arms(target) if one.given == state.kind), "")
             if not arm:
                 continue
             near = rule.rationality(angles, target)
             known = angles[np.isfinite(angles)]
+            gain = rule.nearer(angles, others if state.kind != svo.NONE else np.full(len(angles), math.nan), target)
             out.append(
                 InduceRow(
                     target=target, way=state.way, arm=arm, given=state.kind, readout=readout,
                     angle=float(known.mean()) if len(known) else math.nan, ideal=near.ideal, distance=near.distance,
                     normalised=near.normalised, chance_corrected=near.chance_corrected, random=near.random,
                     n=near.n, n_unscored=near.n_unscored, option_mass=mass, note=state.reason,
+                    nearer=gain.by, nearer_low=gain.low, nearer_high=gain.high, n_paired=gain.n,
                 )
             )  # fmt: skip
     return out
 
 
-def _angles(said: Sequence[Response], *, greedy: bool) -> tuple[np.ndarray, float]:
-    """Return the angle of each version the model answered, and its mean option mass."""
+def _angles(said: Sequence[Response], *, greedy: bool) -> tuple[dict[str, float], float]:
+    """Return the angle in each version the model answered, and its mean option mass."""
     if not said:
-        return np.empty(0), math.nan
+        return {}, math.nan
     table = scoring.as_answers(said, respondent="model", parse=rule.parse if greedy else None, likeliest=not greedy)
-    return rule.version_angles(table)[0], float(table.masses()[0])
+    return dict(zip(table.versions, rule.version_angles(table)[0].tolist(), strict=True)), float(table.masses()[0])

@@ -23,20 +23,21 @@ def induced(rows: Sequence[InduceRow]) -> Section:
         mine = sorted((row for row in rows if (row.readout, row.way) == (readout, way)), key=lambda row: row.target)
         cells = tuple(
             (row.target, row.arm.replace("_", " "), row.given, number(row.angle, 1), number(row.ideal, 1),
-             number(row.distance, 1), share(row.normalised), share(row.chance_corrected), str(row.n),
-             str(row.n_unscored), share(row.option_mass), row.note)
+             number(row.distance, 1), number(row.nearer, 1),
+             interval(row.nearer_low, row.nearer_high, unit=True, digits=1), share(row.normalised),
+             share(row.chance_corrected), str(row.n), str(row.n_unscored), share(row.option_mass), row.note)
             for row in mine
         )  # fmt: skip
-        head = ("target", "arm", "given", ">angle", ">ideal", ">degrees off", ">normalised", ">over chance",
-                ">versions", ">unscored", ">option mass", "note")  # fmt: skip
+        head = ("target", "arm", "given", ">angle", ">ideal", ">degrees off", ">nearer by", ">95 % interval",
+                ">normalised", ">over chance", ">versions", ">unscored", ">option mass", "note")  # fmt: skip
         grids.append(Grid(f"given by {way}, read from {readout}", head, cells))
     return Section(
         "induced",
         "Social values given to the model",
         "This shows how near its slider choices come to a type after it was given that type, beside no value and a "
-        "wrong one. Compare the three arms: a model that answers the same in all has not taken the value on. Over "
-        "chance, 0 is what a random responder reaches and 1 is the ideal; the other two columns flatter the types in "
-        "the middle.",
+        "wrong one. Compare the three arms: a model that answers the same in all has not taken the value on; how many "
+        "degrees nearer it came than with no value has a t interval over versions. Over chance, 0 is "
+        "what a random responder reaches and 1 is the ideal; normalised flatters the types in the middle.",
         grids=tuple(grids),
     )
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats as scipy_stats
 
 from vprobe.benchmarks._svo_payoffs import PRIMARY, payoffs
 from vprobe.errors import InputError
 from vprobe.scoring._svo_measure import MIDDLE, ideal_angle
 
+LEAST_VERSIONS = 3
+"""Fewest versions an interval is made of."""
 Distance = Callable[[np.ndarray, float], np.ndarray]
 """From angles and an ideal angle, degrees, to distances of at least 0."""
 
@@ -47,6 +50,23 @@ class Rationality:
     chance_corrected: float
     random: float
     largest: float
+
+
+@dataclass(frozen=True)
+class Nearer:
+    """How much nearer a type choices come than others, wording by wording.
+
+    Args:
+        by: Mean of how many degrees nearer; below 0 is farther. NaN where no version was answered in both.
+        low: Lower end of the 95 % t interval over versions; NaN below three, or where none differs from another.
+        high: Upper end.
+        n: Versions answered in both.
+    """
+
+    by: float
+    low: float
+    high: float
+    n: int
 
 
 def degrees_apart(angles: np.ndarray, ideal: float) -> np.ndarray:
@@ -87,6 +107,27 @@ def rationality(
         random=random,
         largest=largest,
     )
+
+
+def nearer(angles: Float[np.ndarray, " version"], others: Float[np.ndarray, " version"], target: str) -> Nearer:
+    """Measure how many degrees nearer a type choices come than others do, paired by version.
+
+    Args:
+        angles: Angle in each version, degrees; NaN is unscored.
+        others: Angle in the same versions where nothing was given.
+        target: The type.
+
+    Raises:
+        InputError: Unknown type.
+    """
+    ideal = ideal_angle(target)
+    gain = degrees_apart(others, ideal) - degrees_apart(angles, ideal)
+    gain = gain[np.isfinite(gain)]
+    n, by = len(gain), float(gain.mean()) if len(gain) else math.nan
+    if n < LEAST_VERSIONS or np.ptp(gain) == 0:
+        return Nearer(by, math.nan, math.nan, n)
+    low, high = scipy_stats.t.interval(0.95, n - 1, loc=by, scale=scipy_stats.sem(gain))
+    return Nearer(by, float(low), float(high), n)
 
 
 @functools.cache

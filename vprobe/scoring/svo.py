@@ -31,12 +31,13 @@ from vprobe.scoring._svo_measure import (
     transitive,
     types,
 )
-from vprobe.scoring._svo_rationality import Rationality, degrees_apart, random_angles, rationality
+from vprobe.scoring._svo_rationality import Nearer, Rationality, degrees_apart, nearer, random_angles, rationality
 from vprobe.scoring._svo_read import REVERSED, parse
 from vprobe.types import AnswerTable, ScaleRow
 
-__all__ = ["ITEM_COLUMNS", "KIND", "RULES", "SCALE", "Rationality", "degrees_apart", "ideal_angle", "known", "parse",
-           "random_angles", "rationality", "score", "types", "version_angles", "versions"]  # fmt: skip
+__all__ = ["ITEM_COLUMNS", "KIND", "RULES", "SCALE", "Nearer", "Rationality", "degrees_apart", "ideal_angle",
+           "known", "nearer", "parse", "random_angles", "rationality", "score", "types",
+           "version_angles", "versions"]  # fmt: skip
 
 KIND = "choice"
 RULES = ("official",)

@@ -142,6 +142,10 @@ class InduceRow:
         n_unscored: Versions without one.
         option_mass: Mean total probability of the options.
         note: Why there is nothing to score; empty when there is.
+        nearer: How many degrees nearer the ideal than with no value given, mean over versions; NaN for "no_value".
+        nearer_low: Lower end of the 95 % t interval over versions, degrees; NaN below three, or where none differs.
+        nearer_high: Upper end, degrees.
+        n_paired: Versions with an angle in both.
     """
 
     target: str
@@ -159,3 +163,7 @@ class InduceRow:
     n_unscored: int
     option_mass: float
     note: str = ""
+    nearer: float = math.nan
+    nearer_low: float = math.nan
+    nearer_high: float = math.nan
+    n_paired: int = 0
