@@ -18,9 +18,10 @@ from vprobe import backends, organism, pipeline, registry, steering, store
 from vprobe.backends import Backend
 from vprobe.config import RunConfig
 from vprobe.errors import StoreError
+from vprobe.pipeline import _asked
 from vprobe.pipeline._asked import Questions, packed, unpacked
 from vprobe.pipeline._resumed import Resumed, at_work, resumed
-from vprobe.types import Answers, Direction, Gate, Generation, Operation, Site, Steering, Tokens
+from vprobe.types import Answers, Direction, Gate, Generation, Operation, Seen, Site, Steering, Tokens
 
 from tests.test_faults import room, tree
 
@@ -223,6 +224,21 @@ def test_questions_that_differ_in_anything_have_keys_of_their_own() -> None:
     keys = [Questions().key(one) for one in asked]
     assert all(keys) and len(set(keys)) == len(keys)
     assert Questions().key(asked[5]) == Questions().key(("drift", [text()], [Steering(add, direction(x.copy()), 1.0)]))
+
+
+def test_texts_and_vectors_are_looked_at_once_however_often_they_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tuple(Answers(text((n, 2)), ((1,), (2, 3)), ("a", "b"), (1.0, 2.0)) for n in range(50))
+    vector = replace(direction(), seen=Seen(frozenset(map(str, range(500)))))
+    add, questions, looked = steering.load("add"), Questions(), []
+    asked = [("choose_arms", rows, ((Steering(add, vector, size),),)) for size in (1.0, 2.0)]
+    expected = [Questions().key(one) for one in asked]
+    real = _asked._hash
+    monkeypatch.setattr(_asked, "_hash", lambda *parts: (looked.append(1), real(*parts))[1])
+    first, n = questions.key(asked[0]), len(looked)
+    assert [first, questions.key(asked[1])] == expected
+    assert n > 10 * (len(looked) - n) > 0
+    monkeypatch.setattr(_asked, "_HELD", 3)
+    assert [Questions().key(one) for one in asked] == expected
 
 
 def test_answers_come_back_to_the_last_bit(tmp_path: Path) -> None:

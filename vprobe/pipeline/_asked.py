@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from vprobe.types import Generation, Steering
+from vprobe.types import Answers, Direction, Generation, Steering, Tokens
 
 _ARRAY, _WROTE = "array", "wrote"
+_LARGE = (Answers, Tokens, Steering, Direction)
+_HELD = 100_000
+"""Texts, vectors and changes whose digests are held at once."""
 
 
 class Questions:
-    """Makes keys of questions. What changes a model is looked at once, however many questions hold it."""
+    """Makes keys of questions. Texts, vectors and changes are looked at once, however many questions hold them."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[Steering, bytes]] = {}
+        self._seen: dict[int, tuple[Any, bytes]] = {}
 
     def key(self, asked: Sequence[Any]) -> str:
         """Return a digest of all that is asked: types, names, and numbers to the last bit.
@@ -37,11 +40,15 @@ class Questions:
             return ""
 
     def _digest(self, one: Any) -> bytes:
-        if not isinstance(one, Steering):
+        if not isinstance(one, _LARGE):
             return self._parts(one)
-        if id(one) not in self._seen:
-            self._seen[id(one)] = (one, self._parts(one))  # held, so that nothing else comes to have its id
-        return self._seen[id(one)][1]
+        if id(one) in self._seen:
+            return self._seen[id(one)][1]
+        digest = self._parts(one)
+        if len(self._seen) >= _HELD:
+            self._seen.clear()
+        self._seen[id(one)] = (one, digest)  # held, so that nothing else comes to have its id
+        return digest
 
     def _parts(self, one: Any) -> bytes:
         if one is None or isinstance(one, (bool, int, float, str, np.generic)):
