@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
+
+from tests.shapes import checked
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = sorted({path.stem for path in (ROOT / "vprobe").iterdir()} - {"__init__", "__main__", "__pycache__", "cli"})
 
 # Shapes and types are checked at run time in every room. The command line is typer's: it calls with types of its own.
-install_import_hook([f"vprobe.{room}" for room in ROOMS], "beartype.beartype")
+jaxtyping.jaxtyped = checked
+jaxtyping.install_import_hook([f"vprobe.{room}" for room in ROOMS], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
