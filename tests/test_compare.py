@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
-from vprobe import compare, config
+from vprobe import compare, config, stats
 from vprobe import values as words
 from vprobe.compare import ModelFacts
 from vprobe.compare._effects import effects
-from vprobe.compare._families import holm, mean, slope
+from vprobe.compare._families import mean, slope
 from vprobe.compare._findings import findings
 from vprobe.errors import InputError, StoreError
 from vprobe.report import compared, compared_page, style
@@ -188,7 +188,7 @@ def test_scales_of_several_units_are_compared_one_at_a_time(tmp_path: Path) -> N
 def test_findings_are_judged_alone_and_corrected_beside_it() -> None:
     found = findings(compare.profiles(*made(seed=9, noise=0.05)))
     known = [one for one in found if math.isfinite(one.p)]
-    assert [one.p_holm for one in known] == pytest.approx(holm([one.p for one in known]))
+    assert [one.p_holm for one in known] == pytest.approx(stats.holm(np.array([one.p for one in known])))
     assert all(one.p_holm >= one.p for one in known) and all(one.stands == (one.p <= 0.05) for one in found[2:])
     page = compared.sections(compare.models(*made(seed=9, noise=0.05)))
     (part,) = (one for one in page if one.key == "findings")
@@ -342,11 +342,6 @@ def test_families_without_any_difference_give_no_p() -> None:
     rows = [row(one.model, value, math.log2(one.size)) for one in facts for value in ("power", "security")]
     found = effect(compare.models(rows, facts), "size", "power")
     assert found.estimate == pytest.approx(1.0) and math.isnan(found.p) and "all the same" in found.reason
-
-
-def test_holm_multiplies_and_never_reorders_and_leaves_out_what_does_not_exist() -> None:
-    p = holm((0.01, NAN, 0.04, 0.03))
-    assert p[0] == pytest.approx(0.03) and math.isnan(p[1]) and p[2:] == pytest.approx((0.06, 0.06))
 
 
 def test_a_missing_score_leaves_out_the_model_for_that_value_only() -> None:

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
+from vprobe import stats
 from vprobe.compare._facts import STAGES
-from vprobe.compare._families import Estimate, difference, holm, slope
+from vprobe.compare._families import Estimate, difference, slope
 from vprobe.compare._table import Profiles
 
 SIZE = "size"
@@ -97,10 +98,11 @@ def _stage_pairs(table: Profiles) -> tuple[tuple[str, str], ...]:
 
 def _rows(table: Profiles, contrast: str, unit: str, fit: Fit) -> tuple[EffectRow, ...]:
     found = [fit(table.column(value)) for value in table.values]
+    several = stats.holm(np.array([one.p for one in found])).tolist()
     return tuple(
         EffectRow(
             value, contrast, unit, one.estimate, one.low, one.high, one.p, p, one.n_models, one.n_families,
             one.n_matched, one.reason,
         )
-        for value, one, p in zip(table.values, found, holm([one.p for one in found]), strict=True)
+        for value, one, p in zip(table.values, found, several, strict=True)
     )  # fmt: skip

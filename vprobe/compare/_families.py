@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats as scipy_stats
-from statsmodels.stats.multitest import multipletests
 
 FEWEST = 3
 """Families below which there is no estimate: with two, t has one degree of freedom and must exceed 12.7."""
@@ -159,18 +158,6 @@ def over(own: Sequence[Own], needs: str) -> Estimate:
     test = scipy_stats.ttest_1samp(numbers, 0.0)
     ends = test.confidence_interval(0.95)
     return Estimate(centre, float(ends.low), float(ends.high), float(test.pvalue), n_models, n, "", matched)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """Return p values corrected for being several; those that do not exist stay NaN and are not counted.
-
-    Source: Holm (1979), Scand. J. Statist. 6, 65-70.
-    """
-    out = np.array(p, dtype=np.float64)
-    known = np.isfinite(out)
-    if known.any():
-        out[known] = multipletests(out[known], method="holm")[1]
-    return tuple(out.tolist())
 
 
 def negative(found: Estimate) -> Estimate:

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats as scipy_stats
 
+from vprobe import stats
 from vprobe import values as words
 from vprobe.compare._effects import PER_DOUBLING, size_slope, stage_difference
-from vprobe.compare._families import Estimate, holm, mean, negative
+from vprobe.compare._families import Estimate, mean, negative
 from vprobe.compare._table import Profiles
 
 ALPHA = 0.05
@@ -70,7 +71,8 @@ def findings(table: Profiles) -> tuple[FindingRow, ...]:
         found = _value_portrait(table)
     if set(words.VALUELEX) == set(table.values):
         found = _valuelex(table)
-    return tuple(replace(row, p_holm=p) for row, p in zip(found, holm([row.p for row in found]), strict=True))
+    several = stats.holm(np.array([row.p for row in found])).tolist()
+    return tuple(replace(row, p_holm=p) for row, p in zip(found, several, strict=True))
 
 
 def _value_portrait(table: Profiles) -> tuple[FindingRow, ...]:

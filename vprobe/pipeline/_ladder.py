@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
-from vprobe import store
+from vprobe import stats, store
 from vprobe.claims import Evidence, ladder
 from vprobe.pipeline._across import TRANSFER
 from vprobe.pipeline._tried import Seeded, Tried, in_words, seeds, tried
@@ -148,7 +147,7 @@ def _corrected(rows: Sequence[TransferRow]) -> list[tuple[TransferRow, float]]:
     asked = [row for row in rows if row.predicted and row.kind]
     for key in dict.fromkeys((row.instrument, row.method) for row in asked):
         mine = [row for row in asked if (row.instrument, row.method) == key]
-        p = np.asarray(multipletests([row.p if math.isfinite(row.p) else 1.0 for row in mine], method="holm")[1])
+        p = stats.holm(np.array([row.p if math.isfinite(row.p) else 1.0 for row in mine]))
         out += [(row, float(one)) for row, one in zip(mine, p, strict=True)]
     return out
 

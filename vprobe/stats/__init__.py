@@ -31,7 +31,7 @@ from vprobe.stats._groups import (
     within_r,
 )
 from vprobe.stats._icc import Icc, IccIntervals, icc, icc_intervals, icc_moments, icc_of
-from vprobe.stats._inference import Interval, interval, max_t_p, permutation_p
+from vprobe.stats._inference import Interval, holm, interval, max_t_p, permutation_p
 from vprobe.stats._order import Correspondence, circular, correspondence, correspondence_index
 from vprobe.stats._pairs import Pairs, gamma_of, pairs_within
 from vprobe.stats._smooth import Identified, ProfileTest, identify, profile_test, without_generic
@@ -68,6 +68,7 @@ __all__ = [
     "fisher_mean",
     "fold_of",
     "gamma_of",
+    "holm",
     "icc",
     "icc_intervals",
     "icc_moments",
