@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from vprobe.backends import Backend
 from vprobe.cli import effects as command
 from vprobe.config import RunConfig
 from vprobe.errors import InputError, RefusedError, VprobeError
-from vprobe.pipeline import Wish
+from vprobe.pipeline import Wish, _wish
+from vprobe.pipeline._resumed import resumed
 from vprobe.pipeline._study import study
 from vprobe.pipeline._trial import tried
 from vprobe.pipeline._wish import TOLERANCE
@@ -39,13 +41,20 @@ def config(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> RunCon
     return config
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory, backend: Backend, config: RunConfig) -> Iterator[Backend]:
+    """The model with what it answered kept: all searches begin with the same questions."""
+    with resumed(tmp_path_factory.mktemp("asked"), "solve", backend, config) as one:
+        yield one
+
+
 def solved(config: RunConfig) -> dict[str, SolvedRow]:
     return {row.value: row for row in store.load_rows(Path(config.out), "solved", SolvedRow)}
 
 
-def test_a_wanted_change_is_reached_on_untouched_items(config: RunConfig, backend: Backend) -> None:
+def test_a_wanted_change_is_reached_on_untouched_items(config: RunConfig, asked: Backend) -> None:
     stage = pipeline.steer_solve(
-        Path(config.out), config, Wish((("benevolence", 0.4),), ("power", "tradition"), 1.0), backend=backend
+        Path(config.out), config, Wish((("benevolence", 0.4),), ("power", "tradition"), 1.0), backend=asked
     )
     rows = solved(config)
     aimed = rows["benevolence"]
@@ -67,7 +76,7 @@ def test_a_wanted_change_is_reached_on_untouched_items(config: RunConfig, backen
     command._solved(Path(config.out))
 
 
-def test_the_vector_of_a_file_is_a_column_of_the_effects(config: RunConfig, backend: Backend, tmp_path: Path) -> None:
+def test_the_vector_of_a_file_is_a_column_of_the_effects(config: RunConfig, asked: Backend, tmp_path: Path) -> None:
     """A vector that points away from its value is given a dose below 0, and the run's own result stays."""
     folder = Path(config.out)
     one = pipeline.direction(folder, "benevolence", method="partial")
@@ -75,15 +84,15 @@ def test_the_vector_of_a_file_is_a_column_of_the_effects(config: RunConfig, back
     own = folder / "solved.parquet"
     before = own.read_bytes() if own.exists() else None
     few = replace(config, steer_vector=str(file), steer_limit=40)
-    stage = pipeline.steer_solve(folder, few, Wish((("benevolence", 0.3),), (), 1.0), backend=backend)
+    stage = pipeline.steer_solve(folder, few, Wish((("benevolence", 0.3),), (), 1.0), backend=asked)
     rows = {row.value: row for row in store.load_rows(folder, "imported_solved", SolvedRow)}
     assert rows["benevolence"].strength < 0 and abs(rows["benevolence"].tuned - 0.3) <= TOLERANCE
     assert (own.read_bytes() if own.exists() else None) == before
     assert dict(stage.facts)["vector"].startswith("v.safetensors: benevolence")
 
 
-def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfig, backend: Backend) -> None:
-    pipeline.steer_solve(Path(config.out), config, Wish((("tradition", 0.3),)), backend=backend)
+def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfig, asked: Backend) -> None:
+    pipeline.steer_solve(Path(config.out), config, Wish((("tradition", 0.3),)), backend=asked)
     row = solved(config)["tradition"]  # far from the ends of the scale: nothing but the unit could differ
     items = benchmarks.load("planted").items
     labels = np.array([[item.loading(value) for value in SCHWARTZ] for item in items])
@@ -92,39 +101,41 @@ def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfi
     assert abs(row.miss) <= 0.03
 
 
-def test_the_budget_is_honoured_or_the_change_refused(config: RunConfig, backend: Backend) -> None:
+def test_the_budget_is_honoured_or_the_change_refused(config: RunConfig, asked: Backend) -> None:
+    config = replace(config, damage_limit=4)
     folder = Path(config.out)
-    pipeline.steer_solve(folder, config, Wish((("power", -0.4),)), backend=backend)
+    pipeline.steer_solve(folder, config, Wish((("power", -0.4),)), backend=asked)
     price = solved(config)["power"].kl
     with pytest.raises(RefusedError, match=r"power moves by -0\.\d+ within a KL") as refused:
-        pipeline.steer_solve(folder, config, Wish((("power", -0.4),), (), price / 3), backend=backend)
+        pipeline.steer_solve(folder, config, Wish((("power", -0.4),), (), price / 3), backend=asked)
     reached = float(str(refused.value).split("at most ")[1].split(",")[0])
     assert -0.4 < reached < -0.1
-    pipeline.steer_solve(folder, config, Wish((("power", reached),), (), price / 3), backend=backend)
+    pipeline.steer_solve(folder, config, Wish((("power", reached),), (), price / 3), backend=asked)
     assert 0 < solved(config)["power"].kl <= price / 3
     with pytest.raises(RefusedError, match="KL"):
-        pipeline.steer_solve(folder, config, Wish((("power", 0.4),), (), 1e-9), backend=backend)
+        pipeline.steer_solve(folder, config, Wish((("power", 0.4),), (), 1e-9), backend=asked)
 
 
-def test_a_change_beyond_the_scale_is_refused(config: RunConfig, backend: Backend) -> None:
+def test_a_change_beyond_the_scale_is_refused(config: RunConfig, asked: Backend, monkeypatch) -> None:
+    monkeypatch.setattr(_wish, "ROUNDS", 3)  # of no use: nothing is reached
     wide = replace(config, strengths=(1.0,))
     with pytest.raises(RefusedError, match="ends of their scale"):
-        pipeline.steer_solve(Path(config.out), wide, Wish((("power", 4.0),)), backend=backend)
+        pipeline.steer_solve(Path(config.out), wide, Wish((("power", 4.0),)), backend=asked)
 
 
-def test_other_operations_and_units_solve_too(config: RunConfig, backend: Backend) -> None:
+def test_other_operations_and_units_solve_too(config: RunConfig, asked: Backend) -> None:
     other = replace(
         config, steer_operation="norm-preserving-add", dose="kl=0.001", strengths=(1.5,), steer_conflict="sum",
-        steer_positions="all",
+        steer_positions="all", damage_limit=4,
     )  # fmt: skip
-    pipeline.steer_solve(Path(config.out), other, Wish((("tradition", 0.2),)), backend=backend)
+    pipeline.steer_solve(Path(config.out), other, Wish((("tradition", 0.2),)), backend=asked)
     row = solved(config)["tradition"]
     assert (row.operation, row.dose) == ("norm-preserving-add", "kl=0.001") and abs(row.tuned - 0.2) <= TOLERANCE
     info = dict(store.load_info(Path(config.out), "solve").config)
     assert (info["dose"], info["steer_conflict"]) == ("kl=0.001", "sum")
     with pytest.raises(InputError, match="project-out has doses from none to all"):
         pipeline.steer_solve(
-            Path(config.out), replace(config, steer_operation="project-out"), Wish((("power", 0.2),)), backend=backend
+            Path(config.out), replace(config, steer_operation="project-out"), Wish((("power", 0.2),)), backend=asked
         )
 
 
@@ -141,7 +152,7 @@ def test_queries_the_run_never_recorded_are_held_out_too(tmp_path: Path, backend
     assert set(tried(blocks, known, found, backend, unrecorded=True).groups) == own
 
 
-def test_wishes_that_make_no_sense_are_refused(config: RunConfig, backend: Backend) -> None:
+def test_wishes_that_make_no_sense_are_refused(config: RunConfig, asked: Backend) -> None:
     for targets, keep, kl in (
         ((), (), 1.0), ((("power", math.nan),), (), 1.0), ((("power", 1.0),), ("power",), 1.0),
         ((("power", 1.0),), (), 0.0),
@@ -151,6 +162,6 @@ def test_wishes_that_make_no_sense_are_refused(config: RunConfig, backend: Backe
     with pytest.raises(VprobeError, match="pwer"):
         Wish((("pwer", 1.0),))
     with pytest.raises(RefusedError, match="queries"):
-        pipeline.steer_solve(Path(config.out), replace(config, steer_limit=4), Wish((("power", 0.4),)), backend=backend)
+        pipeline.steer_solve(Path(config.out), replace(config, steer_limit=4), Wish((("power", 0.4),)), backend=asked)
     with pytest.raises(InputError, match="probed"):
-        pipeline.steer_solve(Path(config.out), config, Wish((("openness", 0.4),)), backend=backend)
+        pipeline.steer_solve(Path(config.out), config, Wish((("openness", 0.4),)), backend=asked)
