@@ -91,7 +91,7 @@ def _spans(tokenizer: Any, text: str, raw: Any, ids: Sequence[int]) -> tuple[tup
     special = dict(controls(tokenizer))
     out = []
     for number, token, offset in zip(ids, raw.tokens, raw.offsets, strict=True):
-        start, end = _untrimmed(text, token, offset)
+        start, end = _untrimmed(text, token, offset) if "Ġ" in token else offset
         if number in special:
             start += len(text[start:end]) - len(text[start:end].lstrip())
             end -= len(text[start:end]) - len(text[start:end].rstrip())
