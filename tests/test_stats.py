@@ -1,5 +1,6 @@
 """Statistics agree with published examples, references and simulated truth, and refuse where there is none."""
 
+import gc
 import math
 
 import numpy as np
@@ -162,7 +163,7 @@ def test_max_t_holds_the_family_error_and_single_p_does_not():
     assert stats.max_t_p(np.array([9.0, 0.0]), rng.standard_normal((99, 2)))[0] == 0.01
 
 
-def test_holm_is_that_of_statsmodels_and_leaves_out_what_does_not_exist():
+def test_holm_is_that_of_statsmodels_leaves_out_what_does_not_exist_and_keeps_nothing_frozen():
     p = stats.holm(np.array([0.01, np.nan, 0.04, 0.03]))
     assert p[0] == pytest.approx(0.03) and math.isnan(p[1]) and p[2:] == pytest.approx((0.06, 0.06))
     assert stats.holm(np.array([])).shape == (0,) and np.isnan(stats.holm(np.array([np.nan]))).all()
@@ -170,3 +171,5 @@ def test_holm_is_that_of_statsmodels_and_leaves_out_what_does_not_exist():
     for n in (1, 2, 10, 200):
         p = np.round(rng.uniform(0.0, 1.0, n) ** 3, 2)  # with ties
         assert (stats.holm(p) == multipletests(p, method="holm")[1]).all()
+    frozen = gc.get_freeze_count()
+    assert frozen == 0 and np.isnan(stats.holm(np.array([np.nan, 0.5]))[0]) and gc.get_freeze_count() == 0
