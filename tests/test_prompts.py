@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 from vprobe import prompts
 from vprobe.errors import InputError
-from vprobe.prompts import _encoding
-from vprobe.types import Benchmark, Item, Mark, Message, Option, Prompt, Template, Tokens
+from vprobe.prompts import _encoding, _layout
+from vprobe.types import Answers, Benchmark, Item, Mark, Message, Option, Prompt, Template, Tokens
 
 from tests import tiny
 
@@ -226,6 +226,46 @@ def test_words_that_all_options_share_stay_with_the_options(style: str) -> None:
     answers = prompts.encode_answers(words, prompt(QUERY, options=("like me", "like me not")))
     said = [words.decode(ids[:-1]).strip() for ids in answers.options]
     assert said == ["like me", "like me not"]
+
+
+def test_options_get_the_tokens_they_have_when_each_is_rendered_and_encoded_whole(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [(query, LABELS) for query in (QUERY, "one <|im_end|> two", "x")]
+    asked += [(QUERY, pair) for pair in zip(NASTY, (*NASTY[1:], "x"), strict=True)]
+
+    def got(query: str, these: tuple[str, ...]) -> Any:
+        try:
+            return prompts.encode_answers(tokenizer, prompt(query, options=these))
+        except InputError as error:  # two labels that read the same to this tokenizer
+            return str(error)
+
+    found = [got(*one) for one in asked]
+    monkeypatch.setattr(_encoding, "_parting", lambda *_: 0)
+    monkeypatch.setattr(_layout, "_alike", lambda *_: None)
+    assert found == [got(*one) for one in asked] and any(isinstance(one, Answers) for one in found)
+
+
+def test_what_all_options_share_is_rendered_and_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    words, rendered, coded = _TOKENIZERS["chatml", True], [], []
+    for module, name, seen in ((_layout, "_apply", rendered), (_encoding, "encode", coded)):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, real=real, seen=seen, **k: (seen.append(a[1]), real(*a, **k))[1])
+    prompts.encode_answers(words, prompt(QUERY * 5, options=LABELS))
+    assert len(rendered) == 6 + 2  # each option, and a marker in place of the query and of the first
+    assert [QUERY in text for text in coded] == [True] + [False] * 6  # the first part is tried on the first option
+
+
+def test_a_part_that_would_change_by_itself_is_encoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    words, parted = _TOKENIZERS["chatml", True], _encoding._parting
+    text = "<|im_start|>user\nhello there<|im_end|>\n<|im_start|>assistant\n"
+    texts, said = (text + "yes", text + "yet"), [((len(text), len(text) + 3),)] * 2
+    whole = tuple(_encoding.encode(words, one, part, start_token=False) for one, part in zip(texts, said, strict=True))
+    for wrong in range(1, len(whole[0].ids)):  # parted anywhere, or at what is no special token
+        monkeypatch.setattr(_encoding, "_parting", lambda *_, wrong=wrong: wrong)
+        assert _encoding.encode_alike(words, texts, said, start_token=False)[0] == whole[0]
+    monkeypatch.setattr(_encoding, "_parting", parted)
+    assert _encoding.encode_alike(words, texts, said, start_token=False) == whole
 
 
 # --- items to prompts ------------------------------------------------------------------------------------------------

@@ -1,19 +1,15 @@
-"""Items become chat text, token ids and exact token spans; knows tokenizers, no model.
-
-A span is found by rendering the chat twice, once with a marker in place of the message; searching for the text itself
-would find the wrong place when a response repeats the query.
-"""
+"""Items become chat text, token ids and exact token spans; knows tokenizers, no model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vprobe.errors import InputError, unknown
 from vprobe.prompts import _encoding
 from vprobe.prompts._encoding import Coded
+from vprobe.prompts._layout import Layout, endings, lay_out
 from vprobe.prompts._parsing import NO_LABEL, Parsed, parse
 from vprobe.types import Answers, Benchmark, Item, Mark, Message, Prompt, Span, Template, Tokens
 
@@ -31,12 +27,6 @@ __all__ = [
 ]
 
 RESPONSE = "response"
-_DATE = (("%d", "26"), ("%m", "07"), ("%b", "Jul"), ("%B", "July"), ("%Y", "2024"), ("%y", "24"), ("%A", "Friday"))
-"""Templates that print today's date get this one, so that two days give the same tokens."""
-_CLOCK = (
-    "{%- macro strftime_now(f) -%}{{ f" + "".join(f"|replace('{a}','{b}')" for a, b in _DATE) + " }}{%- endmacro %}"
-)
-_MARKER = "\ue0f1\ue0f2\ue0f3"
 
 
 def render(benchmark: Benchmark, *, template: str) -> tuple[Prompt, ...]:
@@ -162,7 +152,7 @@ def encode(tokenizer: Any, prompt: Prompt) -> Tokens:
     Raises:
         InputError: An empty response, or a chat template that rewrites the messages.
     """
-    layout = _lay_out(tokenizer, prompt.messages, "\n\n", "\n" if prompt.options else "")
+    layout = lay_out(tokenizer, prompt.messages, "\n\n", "\n" if prompt.options else "")
     coded = _coded(tokenizer, layout)
     if prompt.messages[-1].role != "assistant":
         return _tokens(prompt, layout, coded, len(coded.ids), len(coded.ids))
@@ -184,14 +174,14 @@ def encode_answers(tokenizer: Any, prompt: Prompt) -> Answers:
     """
     if not prompt.options:
         return Answers(encode(tokenizer, prompt), (), (), ())
-    laid, coded, starts = [], [], []
-    for option in prompt.options:
-        said = replace(prompt, messages=(*prompt.messages, Message("assistant", option.label)))
-        layout = _lay_out(tokenizer, said.messages, "\n", "")
-        whole = _coded(tokenizer, layout)
-        start, end = whole.cover(*_said_at(layout, said))
-        laid.append(layout)
-        coded.append(replace(whole, ids=whole.ids[:end] + _turn_end(tokenizer, layout, whole, end)))
+    laid = endings(tokenizer, prompt.messages, [option.label for option in prompt.options], "\n")
+    whole = _encoding.encode_alike(
+        tokenizer, [one.text for one in laid], [_words(one) for one in laid], start_token=not laid[0].chat
+    )
+    coded, starts = [], []
+    for layout, one in zip(laid, whole, strict=True):
+        start, end = one.cover(*_said_at(layout, prompt))
+        coded.append(replace(one, ids=one.ids[:end] + _turn_end(tokenizer, layout, one, end)))
         starts.append(start)
     shared = 0
     while shared < min(starts) and len({one.ids[shared] for one in coded}) == 1:
@@ -203,7 +193,7 @@ def encode_answers(tokenizer: Any, prompt: Prompt) -> Answers:
     return Answers(tokens, options, tuple(o.label for o in prompt.options), tuple(o.rating for o in prompt.options))
 
 
-def _turn_end(tokenizer: Any, layout: _Layout, coded: Coded, end: int) -> tuple[int, ...]:
+def _turn_end(tokenizer: Any, layout: Layout, coded: Coded, end: int) -> tuple[int, ...]:
     """Return the tokens that end a turn: up to the first special one after it, else all, else end of sequence."""
     if layout.places[-1].end == len(layout.text):
         if tokenizer.eos_token_id is None:
@@ -215,89 +205,22 @@ def _turn_end(tokenizer: Any, layout: _Layout, coded: Coded, end: int) -> tuple[
     return suffix[: cut + 1]
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a message stands in the rendered text, and how many leading characters the template trimmed off it."""
-
-    start: int
-    end: int
-    trimmed: int
+def _coded(tokenizer: Any, layout: Layout) -> Coded:
+    return _encoding.encode(tokenizer, layout.text, _words(layout), start_token=not layout.chat)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A rendered chat; `chat` is False for plain text."""
-
-    text: str
-    places: tuple[_Place, ...]
-    chat: bool
+def _words(layout: Layout) -> list[tuple[int, int]]:
+    return [(place.start, place.end) for place in layout.places]
 
 
-def _lay_out(tokenizer: Any, messages: Sequence[Message], before_answer: str, at_end: str) -> _Layout:
-    """Render messages by the chat template, or as plain text with the given joints when there is none."""
-    if tokenizer.chat_template:
-        text = _apply(tokenizer, messages)
-        return _Layout(text, tuple(_find(tokenizer, messages, i, text) for i in range(len(messages))), True)
-    text, places = "", []
-    for i, message in enumerate(messages):
-        if text:
-            text += before_answer if message.role == "assistant" and i == len(messages) - 1 else "\n\n"
-        places.append(_Place(len(text), len(text) + len(message.content), 0))
-        text += message.content
-    return _Layout(text if messages[-1].role == "assistant" else text + at_end, tuple(places), False)
-
-
-def _apply(tokenizer: Any, messages: Sequence[Message]) -> str:
-    from jinja2 import TemplateError
-
-    template = tokenizer.get_chat_template()
-    try:
-        return tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
-            chat_template=_CLOCK + template if "strftime_now" in template else template,
-            tokenize=False,
-            add_generation_prompt=messages[-1].role != "assistant",
-            enable_thinking=False,  # a thinking model answers at once, as when its answers are scored
-            date_string="26 Jul 2024",
-        )
-    except TemplateError as error:
-        roles = ", ".join(m.role for m in messages)
-        hint = "drop the system message" if "system" in roles else "use a model with another chat template"
-        raise InputError(f"the chat template refuses: {error}", where=f"messages {roles}", do=hint) from error
-
-
-def _find(tokenizer: Any, messages: Sequence[Message], index: int, text: str) -> _Place:
-    """Find one message in the rendered text by rendering again with a marker in its place."""
-    content = messages[index].content
-    marked = _apply(tokenizer, [replace(m, content=_MARKER) if i == index else m for i, m in enumerate(messages)])
-    head, marker, tail = marked.partition(_MARKER)
-    end = len(text) - len(tail)
-    found = bool(marker) and _MARKER not in tail and len(head) <= end and text.startswith(head) and text.endswith(tail)
-    shown = text[len(head) : end]
-    leads = {content: 0, content.rstrip(): 0}
-    leads |= {kept: len(content) - len(content.lstrip()) for kept in (content.lstrip(), content.strip())}
-    if not found or shown not in leads or _MARKER in text:
-        raise InputError(
-            f"the chat template rewrites the {messages[index].role} message",
-            where=f"{content[:40]!r}",
-            expected="a template that shows each message once, as it is or trimmed",
-        )
-    return _Place(len(head), end, 0 if shown == content else leads[shown])
-
-
-def _coded(tokenizer: Any, layout: _Layout) -> Coded:
-    said = [(place.start, place.end) for place in layout.places]
-    return _encoding.encode(tokenizer, layout.text, said, start_token=not layout.chat)
-
-
-def _said_at(layout: _Layout, prompt: Prompt) -> tuple[int, int]:
+def _said_at(layout: Layout, prompt: Prompt) -> tuple[int, int]:
     place = layout.places[-1]
     if not layout.text[place.start : place.end].strip():
         raise InputError("empty response", where=f"prompt {prompt.id}", expected="some text in the assistant turn")
     return place.start, place.end
 
 
-def _tokens(prompt: Prompt, layout: _Layout, coded: Coded, prompt_length: int, end: int) -> Tokens:
+def _tokens(prompt: Prompt, layout: Layout, coded: Coded, prompt_length: int, end: int) -> Tokens:
     spans = []
     for mark in prompt.marks:
         place = layout.places[mark.message]

@@ -39,6 +39,10 @@ class Coded:
         touching = [i for i, (a, b) in enumerate(self.offsets) if a < end and b > start and a < b]
         return (touching[0], touching[-1] + 1) if touching else (0, 0)
 
+    def followed_by(self, rest: Coded, at: int) -> Coded:
+        """Return these tokens and those of the text that goes on at a character."""
+        return Coded(self.ids + rest.ids, self.offsets + tuple((a + at, b + at) for a, b in rest.offsets))
+
 
 def controls(tokenizer: Any) -> tuple[tuple[int, str], ...]:
     """List the tokens that steer a chat rather than say something, as (id, text).
@@ -84,6 +88,48 @@ def encode(tokenizer: Any, text: str, said: Sequence[tuple[int, int]], *, start_
     if _inside(tokenizer, coded, text, said, written=True):
         coded = _protected(tokenizer, coded, text, said)
     return Coded(front + coded.ids, ((0, 0),) * lead + coded.offsets)
+
+
+def encode_alike(
+    tokenizer: Any, texts: Sequence[str], said: Sequence[Sequence[tuple[int, int]]], *, start_token: bool
+) -> tuple[Coded, ...]:
+    """Turn texts that begin alike into tokens, each as `encode` does.
+
+    The last special token that all share parts a text in two that tokenizers treat apart, so what comes before it is
+    encoded once; where the first text shows otherwise, each is encoded whole.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer.
+        texts: The whole texts, at least one.
+        said: Of each text, what `encode` takes.
+        start_token: As for `encode`.
+    """
+    first, others = (
+        encode(tokenizer, texts[0], said[0], start_token=start_token),
+        tuple(zip(texts, said, strict=True))[1:],
+    )
+    at = 0 if start_token else _parting(tokenizer, first, _shared(min(texts), max(texts)))
+    cut, head = first.offsets[at - 1][1] if at else 0, Coded(first.ids[:at], first.offsets[:at])
+    if cut and head.followed_by(_rest(tokenizer, texts[0], said[0], cut), cut) == first:
+        return (first, *(head.followed_by(_rest(tokenizer, *one, cut), cut) for one in others))
+    return (first, *(encode(tokenizer, *one, start_token=start_token) for one in others))
+
+
+def _parting(tokenizer: Any, coded: Coded, shared: int) -> int:
+    """Return how many tokens end with the last special one before the end of the shared text; 0 where not half do."""
+    special = {number for number, _ in controls(tokenizer)} - {tokenizer.unk_token_id}
+    ends = [i + 1 for i, (a, b) in enumerate(coded.offsets) if a < b < shared and coded.ids[i] in special]
+    return ends[-1] if ends and 2 * ends[-1] > len(coded.ids) else 0
+
+
+def _shared(a: str, b: str) -> int:
+    """Return how many characters two texts have in common from their beginning; of the least and greatest, all have."""
+    return next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+
+
+def _rest(tokenizer: Any, text: str, said: Sequence[tuple[int, int]], cut: int) -> Coded:
+    words = [(a - cut, b - cut) for a, b in said if b > cut]
+    return encode(tokenizer, text[cut:], words, start_token=False)
 
 
 def _spans(tokenizer: Any, text: str, raw: Any, ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
