@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from vprobe import prompts
 from vprobe.errors import InputError
 from vprobe.prompts import _encoding, _layout
@@ -248,7 +249,7 @@ def test_options_get_the_tokens_they_have_when_each_is_rendered_and_encoded_whol
 
 def test_what_all_options_share_is_rendered_and_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     words, rendered, coded = _TOKENIZERS["chatml", True], [], []
-    for module, name, seen in ((_layout, "_apply", rendered), (_encoding, "encode", coded)):
+    for module, name, seen in ((_layout, "_apply", rendered), (_encoding, "_plain", coded)):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, real=real, seen=seen, **k: (seen.append(a[1]), real(*a, **k))[1])
     prompts.encode_answers(words, prompt(QUERY * 5, options=LABELS))
@@ -266,6 +267,32 @@ def test_a_part_that_would_change_by_itself_is_encoded_whole(monkeypatch: pytest
         assert _encoding.encode_alike(words, texts, said, start_token=False)[0] == whole[0]
     monkeypatch.setattr(_encoding, "_parting", parted)
     assert _encoding.encode_alike(words, texts, said, start_token=False) == whole
+
+
+def test_white_space_that_is_cut_off_a_text_alone_stays_inside_the_whole() -> None:
+    engine = Tokenizer(models.WordLevel({"<unk>": 0, "▁yes": 1, "▁no": 2, "▁word": 3}, unk_token="<unk>"))
+    engine.normalizer, engine.pre_tokenizer = normalizers.Strip(), pre_tokenizers.Metaspace(prepend_scheme="always")
+    engine.add_special_tokens([AddedToken(text, normalized=True) for text in ("<|turn|>", "<|end|>")])
+    words = PreTrainedTokenizerFast(tokenizer_object=engine, unk_token="<unk>", eos_token="<|end|>")
+    words.chat_template = "{% for m in messages %}<|turn|>\n{{ m['content'] }}<|end|>{% endfor %}"
+    found = prompts.encode_answers(words, prompt("word " * 9, options=("maybe", " no")))
+    assert found.options == ((0, 5), (0, 2, 5))  # the end of the line is a word of its own beside a space
+
+
+@pytest.mark.parametrize("query", ["\U0010a000 " * 6, "one <s> two " * 3, QUERY])
+def test_special_tokens_in_one_option_are_treated_as_when_it_is_encoded_whole(
+    query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def got() -> Any:
+        try:
+            return prompts.encode_answers(_TOKENIZERS["chatml", True], prompt(query, options=("yes", "a<s>", "b")))
+        except InputError as error:
+            return str(error)
+
+    found = got()
+    monkeypatch.setattr(_encoding, "_parting", lambda *_: 0)
+    assert found == got()
+    assert isinstance(found, str) == ("\U0010a000" in query)
 
 
 # --- items to prompts ------------------------------------------------------------------------------------------------

@@ -96,7 +96,8 @@ def encode_alike(
     """Turn texts that begin alike into tokens, each as `encode` does.
 
     The last special token that all share parts a text in two that tokenizers treat apart, so what comes before it is
-    encoded once; where the first text shows otherwise, each is encoded whole.
+    encoded once; where the first text shows otherwise, each is encoded whole, as is any text with a special token in
+    somebody's words, for which `encode` changes the whole text.
 
     Args:
         tokenizer: A fast Hugging Face tokenizer.
@@ -104,22 +105,26 @@ def encode_alike(
         said: Of each text, what `encode` takes.
         start_token: As for `encode`.
     """
-    first, others = (
-        encode(tokenizer, texts[0], said[0], start_token=start_token),
-        tuple(zip(texts, said, strict=True))[1:],
-    )
-    at = 0 if start_token else _parting(tokenizer, first, _shared(min(texts), max(texts)))
-    cut, head = first.offsets[at - 1][1] if at else 0, Coded(first.ids[:at], first.offsets[:at])
-    if cut and head.followed_by(_rest(tokenizer, texts[0], said[0], cut), cut) == first:
-        return (first, *(head.followed_by(_rest(tokenizer, *one, cut), cut) for one in others))
-    return (first, *(encode(tokenizer, *one, start_token=start_token) for one in others))
+    alone = None if start_token else _plain(tokenizer, texts[0], said[0])
+    first = alone or encode(tokenizer, texts[0], said[0], start_token=start_token)
+    others = tuple(zip(texts, said, strict=True))[1:]
+    at = _parting(tokenizer, alone, _shared(min(texts), max(texts))) if alone else 0
+    cut, head = first.offsets[at][0] if at else 0, Coded(first.ids[:at], first.offsets[:at])
+    rest = _rest(tokenizer, texts[0], said[0], cut) if cut else None
+    if not rest or head.followed_by(rest, cut) != first:
+        return (first, *(encode(tokenizer, *one, start_token=start_token) for one in others))
+    rests = ((one, _rest(tokenizer, *one, cut)) for one in others)
+    return (first, *(head.followed_by(r, cut) if r else encode(tokenizer, *one, start_token=False) for one, r in rests))
 
 
 def _parting(tokenizer: Any, coded: Coded, shared: int) -> int:
-    """Return how many tokens end with the last special one before the end of the shared text; 0 where not half do."""
+    """Return how many tokens stand before the last special one that all texts share; 0 where they are not half.
+
+    The special one goes with what follows, which then does not begin the text, and whose white space it may swallow.
+    """
     special = {number for number, _ in controls(tokenizer)} - {tokenizer.unk_token_id}
-    ends = [i + 1 for i, (a, b) in enumerate(coded.offsets) if a < b < shared and coded.ids[i] in special]
-    return ends[-1] if ends and 2 * ends[-1] > len(coded.ids) else 0
+    found = [i for i, (a, b) in enumerate(coded.offsets) if a < b < shared and coded.ids[i] in special]
+    return found[-1] if found and 2 * found[-1] > len(coded.ids) else 0
 
 
 def _shared(a: str, b: str) -> int:
@@ -127,9 +132,15 @@ def _shared(a: str, b: str) -> int:
     return next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
 
 
-def _rest(tokenizer: Any, text: str, said: Sequence[tuple[int, int]], cut: int) -> Coded:
-    words = [(a - cut, b - cut) for a, b in said if b > cut]
-    return encode(tokenizer, text[cut:], words, start_token=False)
+def _rest(tokenizer: Any, text: str, said: Sequence[tuple[int, int]], cut: int) -> Coded | None:
+    return _plain(tokenizer, text[cut:], [(a - cut, b - cut) for a, b in said if b > cut])
+
+
+def _plain(tokenizer: Any, text: str, said: Sequence[tuple[int, int]]) -> Coded | None:
+    """Return a text's tokens; None where a special token stands in somebody's words."""
+    raw = tokenizer(text, add_special_tokens=False, verbose=False).encodings[0]
+    coded = Coded(tuple(raw.ids), _spans(tokenizer, text, raw, raw.ids))
+    return None if _inside(tokenizer, coded, text, said, written=True) else coded
 
 
 def _spans(tokenizer: Any, text: str, raw: Any, ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
