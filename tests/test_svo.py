@@ -315,6 +315,8 @@ def test_how_much_nearer_is_paired_by_version_and_has_an_interval_where_versions
     assert svo.nearer(plain - 5, plain, "altruistic").by == pytest.approx(-5.0)
     for few in (svo.nearer(given[:2], plain[:2], "altruistic"), svo.nearer(plain, plain, "altruistic")):
         assert math.isfinite(few.by) and math.isnan(few.low) and math.isnan(few.high)
+    alike = svo.nearer(np.array([15.1, 25.2, 35.3]), np.array([10.1, 20.2, 30.3]), "prosocial")
+    assert alike.by == pytest.approx(5.0) and math.isnan(alike.low)  # 5 degrees each, but for rounding
     none = svo.nearer(given[3:], plain[3:], "altruistic")
     assert math.isnan(none.by) and none.n == 0
 
