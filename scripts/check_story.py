@@ -216,16 +216,12 @@ def identical(one: Path, two: Path) -> bool:
 
 
 def help_time(work: Path, quick: bool) -> tuple[str, bool]:
-    """The median of seven calls; measured again, twice at most, where other work may have been in the way."""
-    medians = []
-    while len(medians) < 3 and not any(median < 0.3 for median in medians):
-        seconds = []
-        for _ in range(7):
-            start = time.monotonic()
-            vprobe(work, "--help")
-            seconds.append(time.monotonic() - start)
-        medians.append(statistics.median(seconds))
-    return ", then ".join(f"{median:.2f} s" for median in medians), min(medians) < 0.3
+    seconds = []
+    for _ in range(7):
+        start = time.monotonic()
+        vprobe(work, "--help")
+        seconds.append(time.monotonic() - start)
+    return f"{statistics.median(seconds):.2f} s", statistics.median(seconds) < 0.3
 
 
 def clone(target: str, with_shared: bool) -> Callable[[Path, bool], tuple[str, bool]]:

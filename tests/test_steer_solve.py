@@ -102,7 +102,6 @@ def test_both_halves_count_in_the_spread_of_the_whole_benchmark(config: RunConfi
 
 
 def test_the_budget_is_honoured_or_the_change_refused(config: RunConfig, asked: Backend) -> None:
-    config = replace(config, damage_limit=4)
     folder = Path(config.out)
     pipeline.steer_solve(folder, config, Wish((("power", -0.4),)), backend=asked)
     price = solved(config)["power"].kl
@@ -126,7 +125,7 @@ def test_a_change_beyond_the_scale_is_refused(config: RunConfig, asked: Backend,
 def test_other_operations_and_units_solve_too(config: RunConfig, asked: Backend) -> None:
     other = replace(
         config, steer_operation="norm-preserving-add", dose="kl=0.001", strengths=(1.5,), steer_conflict="sum",
-        steer_positions="all", damage_limit=4,
+        steer_positions="all",
     )  # fmt: skip
     pipeline.steer_solve(Path(config.out), other, Wish((("tradition", 0.2),)), backend=asked)
     row = solved(config)["tradition"]

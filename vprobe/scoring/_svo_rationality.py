@@ -15,14 +15,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats as scipy_stats
 
+from vprobe import stats
 from vprobe.benchmarks._svo_payoffs import PRIMARY, payoffs
 from vprobe.errors import InputError
 from vprobe.scoring._svo_measure import MIDDLE, ideal_angle
 
 LEAST_VERSIONS = 3
 """Fewest versions an interval is made of."""
-_ROUND_OFF = 1e-9
-"""Degrees that two gains differ by when none does."""
 Distance = Callable[[np.ndarray, float], np.ndarray]
 """From angles and an ideal angle, degrees, to distances of at least 0."""
 
@@ -126,7 +125,7 @@ def nearer(angles: Float[np.ndarray, " version"], others: Float[np.ndarray, " ve
     gain = degrees_apart(others, ideal) - degrees_apart(angles, ideal)
     gain = gain[np.isfinite(gain)]
     n, by = len(gain), float(gain.mean()) if len(gain) else math.nan
-    if n < LEAST_VERSIONS or np.ptp(gain) < _ROUND_OFF:
+    if n < LEAST_VERSIONS or np.ptp(gain) <= stats.ROUND_OFF * 180.0:
         return Nearer(by, math.nan, math.nan, n)
     low, high = scipy_stats.t.interval(0.95, n - 1, loc=by, scale=scipy_stats.sem(gain))
     return Nearer(by, float(low), float(high), n)
